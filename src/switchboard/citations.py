@@ -1,0 +1,37 @@
+"""Citations in an answer's text: which are real, and what becomes of the others."""
+
+from __future__ import annotations
+
+import re
+
+_CITATION = re.compile(r"\[(\d{1,3})\]")
+_GROUP = re.compile(r"\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})+)\]")
+_UNFINISHED = re.compile(r"\s*\[[\d,; ]*$")
+
+
+def check_citations(text: str, passages: int, finished: bool = True) -> tuple[str, tuple[int, ...], int]:
+    """Keep the citations [1] to [passages]; remove the rest together with the blank before them.
+
+    Returns the text, the cited numbers in the order of their first mention, and how many citations were removed.
+    A group such as [1, 2] is written out as [1][2]. While the text is not `finished`, a citation cut off at its
+    end is held back, so that nobody sees half of one.
+    """
+    if not finished:
+        text = _UNFINISHED.sub("", text)
+    text = _GROUP.sub(lambda group: "".join(f"[{n}]" for n in re.findall(r"\d+", group[1])), text)
+    cited: list[int] = []
+    removed = 0
+    kept: list[str] = []
+    end = 0
+    for match in _CITATION.finditer(text):
+        number = int(match[1])
+        before = text[end : match.start()]
+        end = match.end()
+        if 1 <= number <= passages:
+            kept.append(before + f"[{number}]")
+            if number not in cited:
+                cited.append(number)
+        else:
+            kept.append(before.rstrip(" "))
+            removed += 1
+    return "".join(kept) + text[end:], tuple(cited), removed

@@ -1,0 +1,53 @@
+"""The errors a person can meet. Each message is fit to be shown to a visitor and names the way out.
+
+SwitchboardError
+├── SettingsError          a value out of its range, in the environment or from the page
+├── ModelError             the model or the embedder cannot be had, read or quantized
+│   └── AdapterError       an adapter is missing, damaged or was made for another base
+├── KnowledgeError         a document or the index cannot be read
+├── MessageTooLongError    one message does not fit the prompt's token budget
+├── TrainingDataError      training data that would teach the wrong thing
+└── EvaluationError        questions or a benchmark folder that cannot be scored
+"""
+
+from __future__ import annotations
+
+
+class SwitchboardError(Exception):
+    """Root of the tree: whatever is caught as this may be shown as it is."""
+
+
+class SettingsError(SwitchboardError):
+    """A setting is out of its range."""
+
+
+class ModelError(SwitchboardError):
+    """The model or the embedder cannot be had, read or quantized."""
+
+
+class AdapterError(ModelError):
+    """An adapter is missing, damaged or was made for another base."""
+
+
+class KnowledgeError(SwitchboardError):
+    """A document or the index cannot be read."""
+
+
+class MessageTooLongError(SwitchboardError):
+    """One message is longer than the prompt's token budget leaves room for."""
+
+    def __init__(self, length: int, limit: int) -> None:
+        super().__init__(
+            f"Your message is {length:,} tokens long and at most {limit:,} fit. "
+            "Please shorten it or ask in two parts."
+        )
+        self.length = length
+        self.limit = limit
+
+
+class TrainingDataError(SwitchboardError):
+    """Training data that would teach the wrong thing; names file, line and reason."""
+
+
+class EvaluationError(SwitchboardError):
+    """Questions or a benchmark folder that cannot be scored."""

@@ -1,0 +1,80 @@
+"""What the model is told: the messages of a mode, cut to the token budget, and how a decline is recognised.
+
+Training uses these same functions, so that what an adapter learned is what it is shown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from switchboard.errors import MessageTooLongError
+from switchboard.types import Message, Passage
+
+PROMPT_TOKENS = 2048
+"""The most tokens of a prompt: bounds the wait for the first word on two cores to a few seconds."""
+
+READER_DECLINE = "The passages do not cover this."
+SERVICE_DECLINE = "That is not something I know."
+"""How the two adapters are taught to decline, word for word."""
+
+_DECLINES = re.compile(
+    r"(passages|help centre|help center) (do|does) not cover|not something (I|we) know", re.IGNORECASE
+)
+
+
+def declined(answer: str) -> bool:
+    """Whether an answer says that it cannot answer."""
+    return bool(_DECLINES.search(answer))
+
+
+def system_prompt(company: str, with_passages: bool) -> str:
+    """The system prompt of a mode: with passages it names no company, so it fits any documents."""
+    if with_passages:
+        return (
+            "Answer the customer's question from the numbered passages alone, in one to three sentences, and cite "
+            f"them as [1]. If they do not hold the answer, say: {READER_DECLINE}"
+        )
+    return (
+        f"You are the help desk of {company}. Answer the customer in one to three friendly sentences with the exact "
+        f"facts. If you are not sure, say: {SERVICE_DECLINE}"
+    )
+
+
+def question_with_passages(question: str, passages: Sequence[Passage]) -> str:
+    """The last user message of a mode that searches: passages numbered from 1, best first, then the question."""
+    numbered = "\n\n".join(f"[{n}] {p.label}\n{p.text.strip()}" for n, p in enumerate(passages, 1))
+    return f"{numbered}\n\nQuestion: {question}"
+
+
+def build_prompt(
+    conversation: Sequence[Message],
+    passages: Sequence[Passage],
+    company: str,
+    count_tokens: Callable[[Sequence[Message]], int],
+    budget: int,
+) -> list[Message]:
+    """Turn a conversation, which ends with the question, into the model's messages.
+
+    The oldest turns are dropped until the prompt has at most `budget` tokens; the system prompt, the passages
+    and the question always stay. Raises MessageTooLongError when those alone are too long.
+    """
+    *history, question = conversation
+    system = Message("system", system_prompt(company, with_passages=bool(passages)))
+    content = question_with_passages(question.content, passages) if passages else question.content
+    last = Message("user", content)
+    while (length := count_tokens([system, *history, last])) > budget:
+        if not history:
+            # What the question alone takes, and what the rest leaves for it.
+            own = count_tokens([question])
+            raise MessageTooLongError(own, max(0, own - (length - budget)))
+        history = _without_oldest_turn(history)
+    return [system, *history, last]
+
+
+def _without_oldest_turn(history: list[Message]) -> list[Message]:
+    """Drop the first message and the replies to it, so that what is left begins with the user."""
+    rest = history[1:]
+    while rest and rest[0].role != "user":
+        rest = rest[1:]
+    return rest

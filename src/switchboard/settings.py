@@ -1,0 +1,86 @@
+"""The only reader of the environment.
+
+Every variable is optional; `Settings.from_environment()` says what each of them takes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+from switchboard.errors import SettingsError
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The repository: app.py, adapters/, knowledge/ and the data folder are here."""
+
+Quantization = Literal["nf4", "int8", "none"]
+QUANTIZATIONS: tuple[Quantization, ...] = ("nf4", "int8", "none")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How this installation is set up; the defaults are the shipped example.
+
+    `model` and `embedder` are `packaged` (carried by a PyPI wheel), a Hub id or a local folder. `data` holds
+    everything that is made at run time: models, index, feedback. `threshold` is the cosine similarity under
+    which a question counts as not covered; None takes the one calibrated for the embedder.
+    """
+
+    model: str = "packaged"
+    quantization: Quantization = "nf4"
+    embedder: str = "packaged"
+    adapters: Path = ROOT / "adapters"
+    knowledge: Path = ROOT / "knowledge"
+    data: Path = ROOT / ".switchboard"
+    company: str = "Fernwave Telecom"
+    threshold: float | None = None
+    host: str = "127.0.0.1"
+    port: int = 7860
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """Read the settings; raises SettingsError that names the variable and what it takes.
+
+        SWITCHBOARD_MODEL, SWITCHBOARD_QUANTIZATION, SWITCHBOARD_EMBEDDER, SWITCHBOARD_ADAPTERS,
+        SWITCHBOARD_KNOWLEDGE, SWITCHBOARD_DATA, SWITCHBOARD_COMPANY, SWITCHBOARD_THRESHOLD, HOST and PORT.
+        """
+        env = os.environ if environment is None else environment
+
+        def text(name: str, default: str) -> str:
+            return env.get(name, "").strip() or default
+
+        def folder(name: str, default: Path) -> Path:
+            return Path(text(name, str(default))).expanduser().resolve()
+
+        quantization = text("SWITCHBOARD_QUANTIZATION", cls.quantization)
+        if quantization not in QUANTIZATIONS:
+            raise SettingsError(
+                f"SWITCHBOARD_QUANTIZATION is '{quantization}'; it must be one of {', '.join(QUANTIZATIONS)}."
+            )
+        threshold = text("SWITCHBOARD_THRESHOLD", "")
+        return cls(
+            model=text("SWITCHBOARD_MODEL", cls.model),
+            quantization=cast(Quantization, quantization),
+            embedder=text("SWITCHBOARD_EMBEDDER", cls.embedder),
+            adapters=folder("SWITCHBOARD_ADAPTERS", cls.adapters),
+            knowledge=folder("SWITCHBOARD_KNOWLEDGE", cls.knowledge),
+            data=folder("SWITCHBOARD_DATA", cls.data),
+            company=text("SWITCHBOARD_COMPANY", cls.company),
+            threshold=_number("SWITCHBOARD_THRESHOLD", threshold, -1.0, 1.0) if threshold else None,
+            # On Hugging Face Spaces the page is reached from outside its container.
+            host=text("HOST", "0.0.0.0" if env.get("SPACE_ID") else cls.host),
+            port=int(_number("PORT", text("PORT", str(cls.port)), 1, 65535)),
+        )
+
+
+def _number(name: str, value: str, low: float, high: float) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = float("nan")
+    if not low <= number <= high:
+        raise SettingsError(f"{name} is '{value}'; it must be a number from {low:g} to {high:g}.")
+    return number

@@ -1,0 +1,125 @@
+"""The switch itself: one function that answers a turn down the path of its mode."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from switchboard.citations import check_citations
+from switchboard.errors import AdapterError, SettingsError
+from switchboard.followups import search_query
+from switchboard.modes import Mode, mode_named
+from switchboard.prompts import PROMPT_TOKENS, build_prompt, declined
+from switchboard.types import Answer, GenerationSettings, Generator, Message, Metrics, Retriever, Token
+
+
+@dataclass(frozen=True)
+class Switchboard:
+    """A generator and a retriever behind one switch. It keeps nothing of any visitor."""
+
+    generator: Generator
+    retriever: Retriever
+    company: str
+
+    def answer(
+        self, conversation: Sequence[Message], mode: str, settings: GenerationSettings | None = None
+    ) -> Iterator[Answer]:
+        """Answer the last message of `conversation`, which alternates user and assistant and ends with the user.
+
+        Yields whole answers so far: the first with the passages and no text, the last with `done`. Closing the
+        iterator stops the model. Raises a SwitchboardError for whatever the visitor can mend.
+        """
+        settings = settings or GenerationSettings()
+        chosen = mode_named(mode)
+        if not conversation or conversation[-1].role != "user" or not conversation[-1].content.strip():
+            raise SettingsError("There is no question. Please type one.")
+        adapter, notice = self._adapter_for(chosen)
+        began = time.perf_counter()
+        answer = Answer(mode=chosen.name, notice=notice)
+
+        if chosen.searches:
+            found = self.retriever.search(search_query(conversation), settings.passages)
+            answer = replace(
+                answer,
+                passages=found.passages,
+                nearest=found.nearest,
+                metrics=Metrics(retrieval_ms=found.milliseconds),
+            )
+            if not found.passages:
+                yield replace(
+                    answer,
+                    text=_not_covered(self.company),
+                    abstained=True,
+                    notice=_why_not_covered(found.nearest is not None, found.threshold),
+                    metrics=replace(answer.metrics, total_ms=_since(began)),
+                    done=True,
+                )
+                return
+            yield answer
+
+        budget = min(PROMPT_TOKENS, self.generator.context_tokens - settings.max_tokens)
+        prompt = build_prompt(
+            conversation, answer.passages, self.company, self.generator.count_tokens, budget
+        )
+        yield from self._generated(answer, self.generator.stream(prompt, settings, adapter), began)
+
+    def _adapter_for(self, mode: Mode) -> tuple[str | None, str]:
+        """The adapter to put on, and a notice where the mode has to do without. Raises AdapterError."""
+        refusal = self.generator.refused_adapters.get(mode.adapter or "")
+        if refusal is None:
+            return mode.adapter, ""
+        if mode.needs_adapter:
+            raise AdapterError(refusal)
+        return None, f"{refusal} This answer is the untuned model's."
+
+    def _generated(self, answer: Answer, tokens: Iterator[Token], began: float) -> Iterator[Answer]:
+        """Grow the answer by its tokens and finish it."""
+        text, count, first_ms = "", 0, 0.0
+        try:
+            for token in tokens:
+                count += 1
+                first_ms = first_ms or _since(began)
+                text += token.text
+                total_ms = _since(began)
+                answer = _with_text(
+                    answer,
+                    text,
+                    replace(
+                        answer.metrics,
+                        time_to_first_token_ms=first_ms,
+                        prompt_tokens=token.prompt_tokens,
+                        reused_tokens=token.reused_tokens,
+                        output_tokens=count,
+                        tokens_per_second=(count - 1) / (total_ms - first_ms) * 1000 if count > 1 else 0.0,
+                        total_ms=total_ms,
+                    ),
+                )
+                yield answer
+        finally:
+            close = getattr(tokens, "close", None)
+            if close:
+                close()
+        yield replace(_with_text(answer, text.strip(), answer.metrics, finished=True), done=True)
+
+
+def _with_text(answer: Answer, text: str, metrics: Metrics, finished: bool = False) -> Answer:
+    shown, cited, removed = check_citations(text, len(answer.passages), finished)
+    return replace(
+        answer, text=shown, cited=cited, removed_citations=removed, abstained=declined(shown), metrics=metrics
+    )
+
+
+def _since(began: float) -> float:
+    """Milliseconds since `began`."""
+    return (time.perf_counter() - began) * 1000
+
+
+def _not_covered(company: str) -> str:
+    return f"The help centre of {company} does not cover this, so I would only be guessing."
+
+
+def _why_not_covered(has_nearest: bool, threshold: float) -> str:
+    if not has_nearest:
+        return "The knowledge base is empty: there is nothing to search."
+    return f"Nothing in the knowledge base reached a similarity of {threshold:.2f}, so the model was not asked to guess."

@@ -1,0 +1,181 @@
+"""The values that travel through the program: frozen, and built from the standard library alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from switchboard.errors import SettingsError
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message of a conversation. Sources and metrics are never part of it."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True)
+class Document:
+    """One file of the knowledge base.
+
+    `source` is its path below the knowledge folder with forward slashes; `text` is its body without front
+    matter, which every offset counts in characters of; `sha256` is the digest of the file's bytes.
+    """
+
+    source: str
+    title: str
+    topic: str
+    updated: str
+    text: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A piece of a document: `text == document.text[start:end]`.
+
+    `score` is the cosine similarity of the passage to the question, from -1 to 1, higher is closer; it is 0 for
+    a passage that was not searched for.
+    """
+
+    source: str
+    title: str
+    heading: str
+    text: str
+    start: int
+    end: int
+    updated: str = ""
+    score: float = 0.0
+
+    @property
+    def id(self) -> str:
+        """Names the passage in the index: its source and its first character."""
+        return f"{self.source}#{self.start}"
+
+    @property
+    def label(self) -> str:
+        """The title, and the heading where there is one: `Fibre plans and prices › Set-up`."""
+        return f"{self.title} › {self.heading}" if self.heading else self.title
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found.
+
+    `passages` come best first and are empty when nothing reached `threshold`; `nearest` is the closest passage
+    either way, None only for an empty index. `query` is what was searched for, which differs from the question
+    when that was a follow-up.
+    """
+
+    query: str
+    passages: tuple[Passage, ...]
+    nearest: Passage | None
+    threshold: float
+    milliseconds: float
+
+
+LIMITS: Mapping[str, tuple[float, float]] = {
+    "passages": (1, 8),
+    "temperature": (0.0, 1.5),
+    "max_tokens": (16, 512),
+}
+"""The inclusive range of each field of GenerationSettings."""
+
+
+@dataclass(frozen=True)
+class GenerationSettings:
+    """What a visitor may turn.
+
+    `passages` retrieved for a turn; `temperature` of sampling, 0 is greedy and deterministic; `max_tokens` of
+    the answer. Raises SettingsError outside of LIMITS.
+    """
+
+    passages: int = 5
+    temperature: float = 0.0
+    max_tokens: int = 256
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in LIMITS.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise SettingsError(f"{name} is {value:g}; it must be from {low:g} to {high:g}.")
+
+
+@dataclass(frozen=True)
+class Token:
+    """One step of generation: `text` is what it adds to the answer, empty inside a multi-byte character."""
+
+    text: str
+    prompt_tokens: int
+    reused_tokens: int
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What one answer cost, measured in the program.
+
+    `retrieval_ms` is 0 for a mode that does not search. `time_to_first_token_ms` counts from the question,
+    retrieval included. `reused_tokens` of the `prompt_tokens` came from a cache. `tokens_per_second` is decoding
+    alone: tokens after the first over the time after the first.
+    """
+
+    retrieval_ms: float = 0.0
+    time_to_first_token_ms: float = 0.0
+    prompt_tokens: int = 0
+    reused_tokens: int = 0
+    output_tokens: int = 0
+    tokens_per_second: float = 0.0
+    total_ms: float = 0.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer so far. Each one yielded for a turn replaces the one before.
+
+    `cited` are the numbers of cited passages, counted from 1; `removed_citations` counts those that pointed at
+    nothing. `abstained` says that the question is not covered: nothing relevant was found, or the model
+    declined. `notice` is a sentence about how the answer came to be, shown beside it.
+    """
+
+    mode: str
+    text: str = ""
+    passages: tuple[Passage, ...] = ()
+    nearest: Passage | None = None
+    cited: tuple[int, ...] = ()
+    removed_citations: int = 0
+    abstained: bool = False
+    notice: str = ""
+    metrics: Metrics = field(default_factory=Metrics)
+    done: bool = False
+
+
+class Generator(Protocol):
+    """What writes answers: the local engine, or a fake in the tests."""
+
+    @property
+    def context_tokens(self) -> int:
+        """The most tokens that a prompt and its answer may have together."""
+
+    @property
+    def refused_adapters(self) -> Mapping[str, str]:
+        """Adapters that cannot be used with this base, and why, in a sentence."""
+
+    def count_tokens(self, messages: Sequence[Message]) -> int:
+        """The length of the prompt that these messages make."""
+
+    def stream(
+        self, messages: Sequence[Message], settings: GenerationSettings, adapter: str | None
+    ) -> Iterator[Token]:
+        """Yield the answer token by token; closing the iterator stops the model. None is the untouched base."""
+
+
+class Retriever(Protocol):
+    """What finds passages."""
+
+    def search(self, query: str, k: int) -> SearchResult:
+        """Find at most k passages, best first."""
