@@ -1,0 +1,216 @@
+"""The base model: found, quantized once, kept in a cache, loaded from there.
+
+`packaged` is SmolLM2-135M-Instruct out of a PyPI wheel; a Hub id or a local folder works as well. Only safetensors
+(and the packaged GGUF, whose digest is known) are ever read, and no code that comes with a model is run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GgufConfig
+
+from switchboard import assets
+from switchboard.errors import ModelError
+from switchboard.files import intact, replace_folder, write_manifest
+from switchboard.progress import Report
+from switchboard.settings import Quantization, Settings
+
+PACKAGED_IDENTITY = "HuggingFaceTB/SmolLM2-135M-Instruct"
+CACHE_FORMAT = "1"
+"""Raised whenever what is in the cache changes its meaning."""
+
+_WANTED = ["*.safetensors", "*.json", "*.txt", "*.jinja", "*.model"]
+_WORDS = {"nf4": "bitsandbytes NF4, bfloat16 compute", "int8": "bitsandbytes int8", "none": "not quantized"}
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in memory, in evaluation mode.
+
+    `identity` names the base for adapters; `fingerprint` is a short hash of its weights' source and quantization,
+    for reports. `device`, `dtype` and `reasons` say what was chosen and why.
+    """
+
+    model: Any
+    tokenizer: Any
+    identity: str
+    fingerprint: str
+    quantization: Quantization
+    device: str
+    dtype: str
+    reasons: str
+
+    def describe(self) -> str:
+        """One line: what runs, where, and why."""
+        return f"{self.identity}: {_WORDS[self.quantization]}, {self.dtype} on {self.device} ({self.reasons})"
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where the full-precision weights are: a folder, or a GGUF file in a folder."""
+
+    identity: str
+    version: str
+    folder: Path | None
+    gguf: str = ""
+
+
+def load_model(settings: Settings, report: Report) -> LoadedModel:
+    """Load the model that `settings` name, making its quantized copy if there is no intact one.
+
+    Raises ModelError that says what to do when the model cannot be had, or needs what this machine lacks.
+    """
+    _quieten()
+    device, dtype, reasons = _choose_device()
+    source = _resolve(settings, report)
+    try:
+        folder = _quantized(source, settings, dtype, report)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        model = _load(folder, dtype, device, _config_for(settings.quantization, dtype, folder))
+    except (OSError, ValueError, ImportError, RuntimeError) as error:
+        raise ModelError(
+            f"The model '{settings.model}' cannot be loaded with quantization '{settings.quantization}': "
+            f"{_first_line(error)}. Name another one in SWITCHBOARD_MODEL, or set SWITCHBOARD_QUANTIZATION=none."
+        ) from error
+    if not getattr(tokenizer, "chat_template", None):
+        raise ModelError(f"The model '{settings.model}' has no chat template; name a chat model in SWITCHBOARD_MODEL.")
+    return LoadedModel(
+        model=model.eval(),
+        tokenizer=tokenizer,
+        identity=source.identity,
+        fingerprint=_digest(source, settings.quantization)[:12],
+        quantization=settings.quantization,
+        device=device,
+        dtype=str(dtype).removeprefix("torch."),
+        reasons=reasons,
+    )
+
+
+def same_base(one: str, other: str) -> bool:
+    """Whether two names mean one base: a Hub id, or a local copy of it in a folder of that name."""
+    return Path(one).name.lower() == Path(other).name.lower()
+
+
+def _choose_device() -> tuple[str, torch.dtype, str]:
+    """The device, the dtype of computing, and why."""
+    if torch.cuda.is_available():
+        if torch.cuda.is_bf16_supported():
+            return "cuda", torch.bfloat16, f"found {torch.cuda.get_device_name()}"
+        return "cuda", torch.float16, f"found {torch.cuda.get_device_name()}, which has no bfloat16"
+    return "cpu", torch.bfloat16, f"no CUDA device found, {torch.get_num_threads()} threads"
+
+
+def _resolve(settings: Settings, report: Report) -> _Source:
+    if settings.model == "packaged":
+        ((name, digest),) = assets.MODEL.files.items()
+        return _Source(PACKAGED_IDENTITY, digest, None, Path(name).name)
+    folder = Path(settings.model).expanduser()
+    if folder.is_dir():
+        stamps = [f"{p.name}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in sorted(folder.glob("*.safetensors"))]
+        if not stamps:
+            raise ModelError(f"{folder} holds no .safetensors file, and nothing else is ever loaded.")
+        return _Source(folder.resolve().name, "|".join(stamps), folder.resolve())
+    return _from_hub(settings.model, report)
+
+
+def _from_hub(name: str, report: Report) -> _Source:
+    from huggingface_hub import snapshot_download  # noqa: PLC0415  (not needed, and slow, for the packaged model)
+
+    report(f"Fetching {name} from the Hugging Face Hub ...")
+    try:
+        folder = Path(snapshot_download(name, allow_patterns=_WANTED))
+    except Exception as error:  # noqa: BLE001  (the hub client raises many unrelated types)
+        raise ModelError(
+            f"'{name}' is neither a folder here nor can it be fetched from the Hub ({_first_line(error)}). Check "
+            "SWITCHBOARD_MODEL and the network; leave it unset for the packaged model."
+        ) from error
+    if not list(folder.glob("*.safetensors")):
+        raise ModelError(f"'{name}' has no .safetensors file, and nothing else is ever loaded.")
+    return _Source(name, folder.name, folder)
+
+
+def _quantized(source: _Source, settings: Settings, dtype: torch.dtype, report: Report) -> Path:
+    """The folder to load from: the quantized copy in the cache, made anew unless it is intact."""
+    if source.folder is not None and settings.quantization == "none":
+        return source.folder
+    facts = {"made_from": _digest(source, settings.quantization), "format": CACHE_FORMAT}
+    slug = source.identity.replace("/", "--")
+    target = settings.data / "models" / f"{slug}-{settings.quantization}"
+    if intact(target, **facts):
+        return target
+    if target.exists():
+        report(f"The cached copy of {source.identity} is out of date or damaged: making it again ...")
+    with tempfile.TemporaryDirectory() as scratch:
+        full = source.folder or _convert_gguf(source, settings, Path(scratch), dtype, report)
+        made = Path(scratch) / "made"
+        if settings.quantization == "none":
+            shutil.move(full, made)
+        else:
+            report(f"Quantizing {source.identity} to {_WORDS[settings.quantization]}, once ...")
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+            model = _load(full, dtype, device, _config_for(settings.quantization, dtype))
+            model.save_pretrained(made)
+            AutoTokenizer.from_pretrained(full, trust_remote_code=False).save_pretrained(made)
+        write_manifest(made, **facts)
+        replace_folder(made, target)
+    return target
+
+
+def _convert_gguf(source: _Source, settings: Settings, scratch: Path, dtype: torch.dtype, report: Report) -> Path:
+    """Unpack the packaged GGUF and write it as safetensors; returns the folder."""
+    folder = assets.unpack(assets.MODEL, settings.data / "models" / "packaged", report)
+    report("Reading the packaged weights (about half a minute, once) ...")
+    full = scratch / "full"
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, gguf_file=source.gguf, quantization_config=GgufConfig(dequantize=True), dtype=dtype
+    )
+    model.save_pretrained(full)
+    AutoTokenizer.from_pretrained(folder, gguf_file=source.gguf).save_pretrained(full)
+    return full
+
+
+def _load(folder: Path, dtype: torch.dtype, device: str, config: BitsAndBytesConfig | None) -> Any:
+    extra = {"quantization_config": config} if config else {}
+    return AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=dtype,
+        use_safetensors=True,
+        trust_remote_code=False,
+        device_map={"": 0} if device == "cuda" else None,
+        **extra,
+    )
+
+
+def _config_for(
+    quantization: Quantization, dtype: torch.dtype, folder: Path | None = None
+) -> BitsAndBytesConfig | None:
+    """How to quantize; None where nothing is to be done, or where `folder` is quantized already."""
+    if quantization == "none" or (folder and '"quantization_config"' in (folder / "config.json").read_text("utf-8")):
+        return None
+    if quantization == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
+
+
+def _digest(source: _Source, quantization: Quantization) -> str:
+    return hashlib.sha256(f"{source.identity}|{source.version}|{quantization}".encode()).hexdigest()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def _quieten() -> None:
+    """Our own lines say what happens; the libraries' bars and hints would drown them."""
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
