@@ -21,9 +21,7 @@ class FakeGenerator:
     def count_tokens(self, messages: Sequence[Message]) -> int:
         return sum(len(message.content.split()) for message in messages)
 
-    def stream(
-        self, messages: Sequence[Message], settings: GenerationSettings, adapter: str | None
-    ) -> Iterator[Token]:
+    def stream(self, messages: Sequence[Message], settings: GenerationSettings, adapter: str | None) -> Iterator[Token]:
         self.history.append((list(messages), adapter))
         reply = self.replies.pop(0) if self.replies else f"You asked: {messages[-1].content.split()[-1]}"
         prompt_tokens = self.count_tokens(messages)

@@ -38,8 +38,7 @@ class MessageTooLongError(SwitchboardError):
 
     def __init__(self, length: int, limit: int) -> None:
         super().__init__(
-            f"Your message is {length:,} tokens long and at most {limit:,} fit. "
-            "Please shorten it or ask in two parts."
+            f"Your message is {length:,} tokens long and at most {limit:,} fit. Please shorten it or ask in two parts."
         )
         self.length = length
         self.limit = limit

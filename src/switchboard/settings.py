@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 from switchboard.errors import SettingsError
 
@@ -63,7 +63,7 @@ class Settings:
         threshold = text("SWITCHBOARD_THRESHOLD", "")
         return cls(
             model=text("SWITCHBOARD_MODEL", cls.model),
-            quantization=cast(Quantization, quantization),
+            quantization=quantization,
             embedder=text("SWITCHBOARD_EMBEDDER", cls.embedder),
             adapters=folder("SWITCHBOARD_ADAPTERS", cls.adapters),
             knowledge=folder("SWITCHBOARD_KNOWLEDGE", cls.knowledge),
@@ -71,7 +71,7 @@ class Settings:
             company=text("SWITCHBOARD_COMPANY", cls.company),
             threshold=_number("SWITCHBOARD_THRESHOLD", threshold, -1.0, 1.0) if threshold else None,
             # On Hugging Face Spaces the page is reached from outside its container.
-            host=text("HOST", "0.0.0.0" if env.get("SPACE_ID") else cls.host),
+            host=text("HOST", "0.0.0.0" if env.get("SPACE_ID") else cls.host),  # noqa: S104
             port=int(_number("PORT", text("PORT", str(cls.port)), 1, 65535)),
         )
 

@@ -59,9 +59,7 @@ class Switchboard:
             yield answer
 
         budget = min(PROMPT_TOKENS, self.generator.context_tokens - settings.max_tokens)
-        prompt = build_prompt(
-            conversation, answer.passages, self.company, self.generator.count_tokens, budget
-        )
+        prompt = build_prompt(conversation, answer.passages, self.company, self.generator.count_tokens, budget)
         yield from self._generated(answer, self.generator.stream(prompt, settings, adapter), began)
 
     def _adapter_for(self, mode: Mode) -> tuple[str | None, str]:
@@ -122,4 +120,6 @@ def _not_covered(company: str) -> str:
 def _why_not_covered(has_nearest: bool, threshold: float) -> str:
     if not has_nearest:
         return "The knowledge base is empty: there is nothing to search."
-    return f"Nothing in the knowledge base reached a similarity of {threshold:.2f}, so the model was not asked to guess."
+    return (
+        f"Nothing in the knowledge base reached a similarity of {threshold:.2f}, so the model was not asked to guess."
+    )

@@ -168,9 +168,7 @@ class Generator(Protocol):
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """The length of the prompt that these messages make."""
 
-    def stream(
-        self, messages: Sequence[Message], settings: GenerationSettings, adapter: str | None
-    ) -> Iterator[Token]:
+    def stream(self, messages: Sequence[Message], settings: GenerationSettings, adapter: str | None) -> Iterator[Token]:
         """Yield the answer token by token; closing the iterator stops the model. None is the untouched base."""
 
 

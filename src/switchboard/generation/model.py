@@ -128,7 +128,7 @@ def _from_hub(name: str, report: Report) -> _Source:
     report(f"Fetching {name} from the Hugging Face Hub ...")
     try:
         folder = Path(snapshot_download(name, allow_patterns=_WANTED))
-    except Exception as error:  # noqa: BLE001  (the hub client raises many unrelated types)
+    except Exception as error:  # the hub client raises many unrelated types
         raise ModelError(
             f"'{name}' is neither a folder here nor can it be fetched from the Hub ({_first_line(error)}). Check "
             "SWITCHBOARD_MODEL and the network; leave it unset for the packaged model."

@@ -1,0 +1,135 @@
+"""The local engine: turns messages into tokens on the one model in memory.
+
+One request runs at a time, under a lock, because the adapter that is on is a property of the shared model. The
+engine reads the prompt in pieces that end where messages end and keeps the state after each piece, so that the
+next turn, or the next visitor with the same system prompt, need not have it read again. The pieces are the same
+whether they come from the cache or not, so an answer does not depend on what was asked before it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+
+from switchboard.generation.adapters import Adapters
+from switchboard.generation.model import LoadedModel
+from switchboard.generation.prefix_cache import PrefixCache
+from switchboard.types import GenerationSettings, Message, Token
+
+
+class LocalGenerator:
+    """A `Generator` on this machine's processor or GPU."""
+
+    def __init__(self, base: LoadedModel, adapters: Adapters) -> None:
+        self._base = base
+        self._model = adapters.model
+        self._adapters = adapters
+        self._tokenizer = base.tokenizer
+        self._lock = threading.Lock()
+        self._prefixes = PrefixCache()
+        stops = self._model.generation_config.eos_token_id
+        self._stop_ids = set(stops if isinstance(stops, list) else [stops]) | {self._tokenizer.eos_token_id}
+
+    @property
+    def context_tokens(self) -> int:
+        """The most tokens that a prompt and its answer may have together."""
+        return int(getattr(self._base.model.config, "max_position_embeddings", 2048))
+
+    @property
+    def refused_adapters(self) -> Mapping[str, str]:
+        """Adapters that cannot be used with this base, and why, in a sentence."""
+        return self._adapters.refused
+
+    def count_tokens(self, messages: Sequence[Message]) -> int:
+        """The length of the prompt that these messages make."""
+        return len(self._encode(messages, generation_prompt=True))
+
+    def stream(self, messages: Sequence[Message], settings: GenerationSettings, adapter: str | None) -> Iterator[Token]:
+        """Yield the answer token by token; closing the iterator stops the model. None is the untouched base."""
+        ids = self._encode(messages, generation_prompt=True)
+        ends = self._message_ends(messages, ids)
+        shown, written = "", list[int]()
+        with self._lock, torch.inference_mode(), self._wearing(adapter):
+            logits, cache, reused = self._read(ids, ends, adapter)
+            for _ in range(settings.max_tokens):
+                token = _choose(logits, settings.temperature)
+                if token in self._stop_ids:
+                    break
+                written.append(token)
+                text = self._tokenizer.decode(written, skip_special_tokens=True)
+                # A character cut in two decodes to the replacement character: wait for its other half.
+                new = "" if text.endswith("\ufffd") else text[len(shown) :]
+                shown += new
+                yield Token(new, len(ids), reused)
+                logits = self._forward([token], cache)
+
+    def logits(self, messages: Sequence[Message], adapter: str | None) -> torch.Tensor:
+        """The scores of the first answer token, shape (vocabulary,), float32: what tests compare."""
+        ids = self._encode(messages, generation_prompt=True)
+        with self._lock, torch.inference_mode(), self._wearing(adapter):
+            return self._forward(ids, self._new_cache()).float()
+
+    def _wearing(self, adapter: str | None) -> AbstractContextManager[object]:
+        """Put the adapter on, or all of them off, for as long as the lock is held."""
+        if not self._adapters.loaded:
+            return nullcontext()
+        if adapter is None:
+            off: AbstractContextManager[object] = self._model.disable_adapter()
+            return off
+        self._model.set_adapter(adapter)
+        return nullcontext()
+
+    def _read(self, ids: list[int], ends: list[int], adapter: str | None) -> tuple[torch.Tensor, DynamicCache, int]:
+        """Read the prompt piece by piece; returns the last logits, the cache and how many tokens were reused."""
+        reused, cache = self._prefixes.longest(adapter, ids, ends) or (0, self._new_cache())
+        logits = torch.empty(0)
+        start = reused
+        for end in (end for end in ends if end > reused):
+            logits = self._forward(ids[start:end], cache)
+            start = end
+            if end < len(ids):
+                self._prefixes.keep(adapter, ids[:end], cache)
+        return logits, cache, reused
+
+    def _forward(self, ids: list[int], cache: DynamicCache) -> torch.Tensor:
+        """Read ids into the cache; returns the logits after the last one, shape (vocabulary,)."""
+        tensor = torch.tensor([ids], device=self._base.model.device)
+        out: Any = self._model(input_ids=tensor, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        logits: torch.Tensor = out.logits[0, -1]
+        return logits
+
+    def _new_cache(self) -> DynamicCache:
+        return DynamicCache(config=self._base.model.config)
+
+    def _encode(self, messages: Sequence[Message], generation_prompt: bool) -> list[int]:
+        text = self._tokenizer.apply_chat_template(
+            [{"role": m.role, "content": m.content} for m in messages],
+            tokenize=False,
+            add_generation_prompt=generation_prompt,
+        )
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
+        return ids
+
+    def _message_ends(self, messages: Sequence[Message], ids: list[int]) -> list[int]:
+        """Where messages end in the prompt, in tokens, rising; the last one is the prompt's own end.
+
+        Chat templates may write a message differently once others follow it; such an end is left out.
+        """
+        ends = []
+        for count in range(1, len(messages)):
+            head = self._encode(messages[:count], generation_prompt=False)
+            if 0 < len(head) < len(ids) and ids[: len(head)] == head:
+                ends.append(len(head))
+        return [*sorted(set(ends)), len(ids)]
+
+
+def _choose(logits: torch.Tensor, temperature: float) -> int:
+    """The next token: the most likely one at temperature 0, else sampled."""
+    if temperature == 0:
+        return int(logits.argmax())
+    return int(torch.multinomial(torch.softmax(logits.float() / temperature, dim=-1), 1))
