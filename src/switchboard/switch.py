@@ -121,5 +121,6 @@ def _why_not_covered(has_nearest: bool, threshold: float) -> str:
     if not has_nearest:
         return "The knowledge base is empty: there is nothing to search."
     return (
-        f"Nothing in the knowledge base reached a similarity of {threshold:.2f}, so the model was not asked to guess."
+        f"Nothing in the knowledge base reached a similarity of {threshold:.2f} (1 is closest), "
+        "so the model was not asked to guess."
     )

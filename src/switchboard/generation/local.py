@@ -68,6 +68,11 @@ class LocalGenerator:
                 yield Token(new, len(ids), reused)
                 logits = self._forward([token], cache)
 
+    def warm_up(self, messages: Sequence[Message], adapter: str | None) -> None:
+        """Read a prompt and write one token, for the side effects: prefixes kept, weights packed, kernels loaded."""
+        for _ in self.stream(messages, GenerationSettings(max_tokens=16), adapter):
+            break
+
     def logits(self, messages: Sequence[Message], adapter: str | None) -> torch.Tensor:
         """The scores of the first answer token, shape (vocabulary,), float32: what tests compare."""
         ids = self._encode(messages, generation_prompt=True)

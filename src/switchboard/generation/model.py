@@ -49,9 +49,14 @@ class LoadedModel:
     dtype: str
     reasons: str
 
+    @property
+    def quantization_words(self) -> str:
+        """The quantization in words."""
+        return _WORDS[self.quantization]
+
     def describe(self) -> str:
         """One line: what runs, where, and why."""
-        return f"{self.identity}: {_WORDS[self.quantization]}, {self.dtype} on {self.device} ({self.reasons})"
+        return f"{self.identity}, {self.quantization_words}, {self.dtype} on {self.device} ({self.reasons})"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,55 @@
+# Two commands: `make run` opens the chat, `make test` passes the tests. Both create what they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: run test setup check format clean help
+
+run: setup  ## Open the chat on http://127.0.0.1:7860 (PORT=7861 make run for another port)
+	@$(BIN)/python app.py
+
+setup: $(VENV)/.ready  ## Create .venv with everything the app needs, models and index included
+
+test: setup $(VENV)/.test-ready  ## Lint, type-check and run all tests, browser included
+	@$(BIN)/python tests/browser/find_chromium.py --install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: setup $(VENV)/.test-ready  ## The checks that take minutes: training, retrieval benchmark
+	$(BIN)/python -m pytest -m slow
+
+check: $(VENV)/.test-ready  ## Lint and type-check only
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+format: $(VENV)/.test-ready  ## Put the code in order
+	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+clean:  ## Remove the environment; models, index and feedback in .switchboard stay
+	rm -rf $(VENV)
+
+help:  ## This list
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else f"Switchboard needs Python 3.10 to 3.13, and $(PYTHON) is {v[0]}.{v[1]}. Name another one: make PYTHON=python3.11 run")'
+	@echo "[1/3] Creating the environment in $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV) || { echo "python3-venv is missing: install it (Debian: apt install python3-venv)."; exit 1; }
+
+$(VENV)/.installed: requirements.txt constraints.txt pyproject.toml | $(VENV)/bin/python
+	@echo "[2/3] Installing the libraries (about 1 GB with PyTorch; some minutes) ..."
+	@$(PIP) install -r requirements.txt -c constraints.txt
+	@$(PIP) install --quiet --no-deps --editable .
+	@touch $@
+
+$(VENV)/.ready: $(VENV)/.installed
+	@echo "[3/3] Making the model and the index (about a minute) ..."
+	@$(BIN)/python -m switchboard setup
+	@touch $@
+
+$(VENV)/.test-ready: requirements-dev.txt $(VENV)/.installed
+	@echo "Installing what the tests and the training need ..."
+	@$(PIP) install -r requirements-dev.txt -c constraints.txt
+	@touch $@

@@ -1,0 +1,77 @@
+"""The composition root: from settings to a running Switchboard."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from switchboard.generation.adapters import load_adapters
+from switchboard.generation.local import LocalGenerator
+from switchboard.generation.model import load_model
+from switchboard.modes import MODES
+from switchboard.progress import Report
+from switchboard.prompts import system_prompt
+from switchboard.retrieval.embedding import load_embedder
+from switchboard.retrieval.index import KnowledgeIndex
+from switchboard.settings import Settings
+from switchboard.switch import Switchboard
+from switchboard.types import Message
+
+
+@dataclass(frozen=True)
+class Running:
+    """A Switchboard at work. `about` says in pairs of label and text what runs here and why."""
+
+    switchboard: Switchboard
+    index: KnowledgeIndex
+    about: tuple[tuple[str, str], ...]
+    settings: Settings
+
+
+def build(settings: Settings, report: Report) -> Running:
+    """Load everything that `settings` name, making what is not there yet. Raises ModelError or KnowledgeError."""
+    with ThreadPoolExecutor(1) as side:
+        # The model and the index share nothing until a question comes, so they load side by side.
+        index_ready = side.submit(open_index, settings, report)
+        generator, about = load_generator(settings, report)
+        index = index_ready.result()
+    report(f"Knowledge: {index.describe()}")
+    return Running(
+        switchboard=Switchboard(generator, index, settings.company),
+        index=index,
+        about=(*about, ("Knowledge", index.describe())),
+        settings=settings,
+    )
+
+
+def load_generator(settings: Settings, report: Report) -> tuple[LocalGenerator, tuple[tuple[str, str], ...]]:
+    """Load the model and its adapters; returns the engine and what there is to say about it."""
+    base = load_model(settings, report)
+    report(f"Model: {base.describe()}")
+    adapters = load_adapters(base, settings.adapters)
+    for reason in adapters.refused.values():
+        report(f"Refused: {reason}")
+    generator = LocalGenerator(base, adapters)
+    _warm_up(generator, settings.company)
+    names = ", ".join(f"{name} ({revision})" for name, revision in adapters.loaded.items()) or "none"
+    about = (
+        ("Model", base.identity),
+        ("Runs on", f"{base.device}, {base.dtype} ({base.reasons})"),
+        ("Quantization", base.quantization_words),
+        ("Adapters", "; ".join([names, *adapters.refused.values()])),
+    )
+    return generator, about
+
+
+def open_index(settings: Settings, report: Report) -> KnowledgeIndex:
+    """Load the embedder and bring the index up to date with the knowledge folder."""
+    embedder = load_embedder(settings, report)
+    return KnowledgeIndex.open(settings.knowledge, settings.data, embedder, report, settings.threshold)
+
+
+def _warm_up(generator: LocalGenerator, company: str) -> None:
+    """Read each mode's system prompt once: the first visitor finds it read, and the kernels warm."""
+    for mode in MODES.values():
+        if (mode.adapter or "") not in generator.refused_adapters:
+            system = Message("system", system_prompt(company, with_passages=mode.searches))
+            generator.warm_up([system, Message("user", "Hello")], mode.adapter)

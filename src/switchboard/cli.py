@@ -1,0 +1,211 @@
+"""The command line: ask, search, index, retrieve-eval, calibrate, train, feedback and setup.
+
+    python -m switchboard ask "How much is Fibre 500?" --mode rag
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from switchboard.errors import SettingsError, SwitchboardError
+from switchboard.modes import DEFAULT_MODE, mode_named
+from switchboard.progress import to_stderr
+from switchboard.records import answer_record, search_record
+from switchboard.settings import Settings
+from switchboard.switch import Switchboard
+from switchboard.types import Answer, GenerationSettings, Message
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Fine-tune, or RAG? Ask both."
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Passages = Annotated[int, typer.Option("--passages", "-k", help="How many passages to retrieve, 1 to 8.")]
+
+
+@app.command(epilog='Example: python -m switchboard ask "How much is Fibre 500?" --mode fine-tuned')
+def ask(
+    question: Annotated[str, typer.Argument(help="What a customer would ask.")] = "",
+    mode: Annotated[str, typer.Option(help="base, fine-tuned, rag or combined.")] = DEFAULT_MODE,
+    file: Annotated[Path | None, typer.Option(help="Read one question a line, print one JSON object a line.")] = None,
+    as_json: AsJson = False,
+    passages: Passages = 5,
+    temperature: Annotated[float, typer.Option(help="0 is deterministic, up to 1.5.")] = 0.0,
+    max_tokens: Annotated[int, typer.Option(help="The longest answer in tokens, 16 to 512.")] = 256,
+) -> None:
+    """Answer a question down one path, and list its sources."""
+    questions = _questions(question, file)
+    mode_named(mode)
+    settings = GenerationSettings(passages, temperature, max_tokens)
+    switchboard = _switchboard()
+    for text in _with_progress(questions) if file else questions:
+        answers = switchboard.answer([Message("user", text)], mode, settings)
+        if as_json or file:
+            *_, answer = answers
+            _print_json(answer_record(text, answer), indent=None)
+        else:
+            _print_sources(_print_stream(answers))
+
+
+@app.command(epilog='Example: python -m switchboard search "early exit fee" -k 3')
+def search(
+    query: Annotated[str, typer.Argument(help="What to look for.")],
+    passages: Passages = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Show what the retriever finds, with similarities (1 is closest)."""
+    from switchboard.build import open_index  # noqa: PLC0415  (heavy imports only for the command that needs them)
+
+    found = open_index(Settings.from_environment(), to_stderr).search(
+        query, GenerationSettings(passages=passages).passages
+    )
+    if as_json:
+        _print_json(search_record(found))
+        return
+    for number, passage in enumerate(found.passages, 1):
+        print(f"[{number}] {passage.label}  (similarity {passage.score:.2f}, {passage.source})\n{passage.text}\n")
+    if not found.passages and found.nearest:
+        print(
+            f"Not covered: nothing reached a similarity of {found.threshold:.2f}. "
+            f"The nearest is {found.nearest.label} with {found.nearest.score:.2f}."
+        )
+
+
+@app.command(epilog="Example: python -m switchboard index")
+def index(as_json: AsJson = False) -> None:
+    """Bring the index up to date with the knowledge folder; only what changed is embedded."""
+    from switchboard.build import open_index  # noqa: PLC0415
+
+    opened = open_index(Settings.from_environment(), to_stderr)
+    if as_json:
+        _print_json(
+            {
+                "documents": len(opened.documents),
+                "passages": len(opened.passages),
+                "fingerprint": opened.fingerprint,
+            }
+        )
+    else:
+        print(opened.describe())
+
+
+@app.command("retrieve-eval", epilog="Example: python -m switchboard retrieve-eval path/to/scifact --json")
+def retrieve_eval(
+    folder: Annotated[Path, typer.Argument(help="A BEIR folder: corpus.jsonl, queries.jsonl, qrels/test.tsv.")],
+    as_json: AsJson = False,
+) -> None:
+    """Score the real retriever on a benchmark in BEIR format: nDCG@10, Recall@10 and Recall@100."""
+    from switchboard.evaluation.beir import evaluate_retrieval  # noqa: PLC0415
+    from switchboard.retrieval.embedding import load_embedder  # noqa: PLC0415
+
+    settings = Settings.from_environment()
+    scores = evaluate_retrieval(folder, load_embedder(settings, to_stderr), settings.data, to_stderr)
+    if as_json:
+        _print_json(scores)
+        return
+    print(f"{'':8}{'nDCG@10':>10}{'Recall@10':>12}{'Recall@100':>12}")
+    for name, row in scores.items():
+        print(f"{name:8}{row['ndcg@10']:>10.4f}{row['recall@10']:>12.4f}{row['recall@100']:>12.4f}")
+
+
+@app.command(epilog="Example: python -m switchboard train customer-service")
+def train(
+    adapter: Annotated[str, typer.Argument(help="A folder below adapters/ with a recipe.yaml.")],
+) -> None:
+    """Train an adapter from its recipe; resumes where it was stopped."""
+    from switchboard.training.train import train as run  # noqa: PLC0415
+
+    run(adapter, Settings.from_environment(), to_stderr)
+
+
+@app.command(epilog="Example: python -m switchboard feedback likes.csv")
+def feedback(file: Annotated[Path, typer.Argument(help="The CSV file to write.")]) -> None:
+    """Export the visitors' likes and dislikes with mode, question, answer, sources and metrics."""
+    from switchboard.feedback import FeedbackStore  # noqa: PLC0415
+
+    rows = FeedbackStore(Settings.from_environment().data).export_csv(file)
+    print(f"{rows} rows written to {file}.")
+
+
+@app.command(epilog="Example: python -m switchboard setup")
+def setup() -> None:
+    """Make ready what a start needs: the quantized model, the embedder and the index."""
+    from switchboard.build import build  # noqa: PLC0415
+
+    build(Settings.from_environment(), to_stderr)
+    to_stderr("Everything is ready.")
+
+
+def main() -> None:
+    """Run the command line. Whatever a person can mend is one line on standard error and exit code 1."""
+    try:
+        app()
+    except SwitchboardError as error:
+        sys.exit(f"Error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _switchboard() -> Switchboard:
+    from switchboard.build import build  # noqa: PLC0415
+
+    return build(Settings.from_environment(), to_stderr).switchboard
+
+
+def _questions(question: str, file: Path | None) -> list[str]:
+    if file is None:
+        if not question.strip():
+            raise SettingsError("There is no question. Give one in quotation marks, or a file of them with --file.")
+        return [question]
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file} cannot be read as UTF-8 text: {error}.") from error
+    questions = [line.strip() for line in lines if line.strip()]
+    if not questions:
+        raise SettingsError(f"{file} has no question in it; write one a line.")
+    return questions
+
+
+def _with_progress(questions: list[str]) -> Iterator[str]:
+    """The questions, with a bar on standard error."""
+    from tqdm import tqdm  # noqa: PLC0415
+
+    yield from tqdm(questions, unit="question", file=sys.stderr, disable=len(questions) < 2)
+
+
+def _print_stream(answers: Iterator[Answer]) -> Answer:
+    """Print the answer as it grows; returns the finished one."""
+    shown = ""
+    for answer in answers:
+        if answer.text.startswith(shown):
+            print(answer.text[len(shown) :], end="", flush=True)
+            shown = answer.text
+    print()
+    return answer
+
+
+def _print_sources(answer: Answer) -> None:
+    if answer.notice:
+        print(f"\n{answer.notice}")
+    if answer.nearest and not answer.passages:
+        print(f"Nearest: {answer.nearest.label} (similarity {answer.nearest.score:.2f})")
+    for number, passage in enumerate(answer.passages, 1):
+        cited = "cited" if number in answer.cited else "retrieved"
+        print(f"{'' if number > 1 else chr(10)}[{number}] {passage.label} (similarity {passage.score:.2f}, {cited})")
+    metrics = answer.metrics
+    print(
+        f"\n{metrics.total_ms / 1000:.2f} s in all, {metrics.time_to_first_token_ms / 1000:.2f} s to the first token, "
+        f"{metrics.output_tokens} tokens at {metrics.tokens_per_second:.0f}/s, prompt {metrics.prompt_tokens} tokens "
+        f"({metrics.reused_tokens} reused), search {metrics.retrieval_ms:.0f} ms"
+    )
+
+
+def _print_json(value: dict[str, Any], indent: int | None = 2) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=indent), flush=True)
