@@ -1,0 +1,165 @@
+"""The index over a knowledge folder: built once, and brought up to date with the folder at each start."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from switchboard.errors import KnowledgeError
+from switchboard.progress import Report
+from switchboard.retrieval.chunking import MAX_TOKENS, METHOD, chunk
+from switchboard.retrieval.documents import load_folder
+from switchboard.retrieval.embedding import Embedder, embedded_text
+from switchboard.retrieval.search import DEFAULT_THRESHOLD, Searcher, search_passages, threshold_for
+from switchboard.retrieval.store import PassageStore, StoredDocument
+from switchboard.types import Document, Passage, SearchResult
+
+_DOCUMENTS_AT_ONCE = 16
+"""Written together: whoever is killed loses no more than this much work."""
+_LOCK_SECONDS = 120
+
+
+class KnowledgeIndex:
+    """A searchable knowledge folder; a Retriever. Safe to search from several threads."""
+
+    def __init__(
+        self,
+        documents: Mapping[str, Document],
+        passages: Sequence[Passage],
+        embedder: Embedder,
+        store: PassageStore,
+        threshold: float,
+    ) -> None:
+        self.documents = documents
+        self.passages = tuple(passages)
+        self.threshold = threshold
+        self.fingerprint = _fingerprint(documents.values(), embedder)
+        self._embedder = embedder
+        self._store = store
+        self._by_id = {passage.id: passage for passage in passages}
+        self.searcher = Searcher(embedder, store, list(self._by_id), [embedded_text(p) for p in passages])
+
+    @classmethod
+    def open(
+        cls, folder: Path, data: Path, embedder: Embedder, report: Report, threshold: float | None = None
+    ) -> KnowledgeIndex:
+        """Open the index of `folder`, kept below `data`, after embedding what is new or changed in the folder.
+
+        `threshold` None takes the one calibrated for the embedder. What was killed half-way is healed here. Raises
+        KnowledgeError if there is no such folder or another process is building the index and does not finish.
+        """
+        documents = {document.source: document for document in load_folder(folder, report)}
+        data.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(data / "index.lock", timeout=_LOCK_SECONDS):
+                store = PassageStore(data / "index", _made_with(embedder), report)
+                passages = _synchronise(store, documents, embedder, report)
+        except Timeout as error:
+            raise KnowledgeError(
+                f"Another process has been building the index in {data} for {_LOCK_SECONDS} seconds. "
+                "Wait for it to finish and start again."
+            ) from error
+        if threshold is None and (threshold := threshold_for(embedder.name)) is None:
+            threshold = DEFAULT_THRESHOLD
+            report(
+                f"No threshold was calibrated for {embedder.name}: taking {threshold}. "
+                "Set SWITCHBOARD_THRESHOLD to one that suits your documents."
+            )
+        return cls(documents, passages, embedder, store, threshold)
+
+    def search(self, query: str, k: int) -> SearchResult:
+        """Find at most k passages, best first."""
+        return search_passages(self.searcher, self._by_id, query, k, self.threshold)
+
+    def document(self, source: str) -> Document:
+        """One document. Raises KnowledgeError if there is none of that name."""
+        try:
+            return self.documents[source]
+        except KeyError:
+            raise KnowledgeError(f"There is no document {source} in the knowledge folder.") from None
+
+    def describe(self) -> str:
+        """What is indexed, in a line: `77 articles, 312 passages, all-MiniLM-L6-v2`."""
+        return f"{len(self.documents)} articles, {len(self.passages)} passages, {self._embedder.name}"
+
+    def close(self) -> None:
+        """Release the store's files; the index cannot be searched after that."""
+        self._store.close()
+
+
+def _limit(embedder: Embedder) -> int:
+    return min(MAX_TOKENS, embedder.max_tokens)
+
+
+def _made_with(embedder: Embedder) -> str:
+    return f"{embedder.identity}; {METHOD}; at most {_limit(embedder)} tokens"
+
+
+def _fingerprint(documents: Iterable[Document], embedder: Embedder) -> str:
+    """Twelve digits that name the knowledge and how it was indexed."""
+    lines = [_made_with(embedder), *sorted(f"{document.source} {document.sha256}" for document in documents)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
+
+
+def _synchronise(
+    store: PassageStore, documents: Mapping[str, Document], embedder: Embedder, report: Report
+) -> list[Passage]:
+    """Bring the store up to date with the documents; returns every passage, in the documents' order."""
+    stored = store.documents()
+    for source in stored.keys() - documents.keys():
+        store.delete(source)
+    passages: dict[str, list[Passage]] = {}
+    to_embed = []
+    for source, document in documents.items():
+        known = stored.get(source)
+        if known and known.complete and known.sha256 == document.sha256:
+            passages[source] = _restored(document, known)
+        else:
+            passages[source] = chunk(document, embedder.count_tokens, _limit(embedder))
+            # A document without text has nothing to store, so it looks new each time.
+            if passages[source] or known:
+                to_embed.append(document)
+    _embed(store, to_embed, passages, embedder, report)
+    return [passage for source in documents for passage in passages[source]]
+
+
+def _restored(document: Document, known: StoredDocument) -> list[Passage]:
+    return [
+        Passage(
+            document.source,
+            document.title,
+            stored.heading,
+            document.text[stored.start : stored.end],
+            stored.start,
+            stored.end,
+            document.updated,
+        )
+        for stored in known.passages
+    ]
+
+
+def _embed(
+    store: PassageStore,
+    documents: Sequence[Document],
+    passages: Mapping[str, Sequence[Passage]],
+    embedder: Embedder,
+    report: Report,
+) -> None:
+    done = 0
+    for batch in _batches(documents):
+        vectors = embedder.embed_passages([passage for document in batch for passage in passages[document.source]])
+        start = 0
+        for document in batch:
+            end = start + len(passages[document.source])
+            store.replace(document.source, document.sha256, passages[document.source], vectors[start:end])
+            start = end
+        done += len(batch)
+        report(f"Indexing: {done} of {len(documents)} changed articles ...")
+
+
+def _batches(documents: Sequence[Document]) -> Iterator[Sequence[Document]]:
+    for start in range(0, len(documents), _DOCUMENTS_AT_ONCE):
+        yield documents[start : start + _DOCUMENTS_AT_ONCE]

@@ -1,0 +1,92 @@
+"""Searching: by meaning and by words, the two rankings fused, and a threshold below which nothing is covered."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from switchboard.retrieval.embedding import Embedder
+from switchboard.retrieval.lexical import LexicalIndex
+from switchboard.retrieval.store import PassageStore
+from switchboard.types import Passage, SearchResult
+
+DEPTH = 30
+"""How many candidates each of the two searches gives."""
+
+FUSION_K = 60
+"""The constant of Cormack, Clarke and Buettcher, 2009."""
+
+THRESHOLDS: Mapping[str, float] = {"all-MiniLM-L6-v2": 0.35}
+"""The calibrated threshold by an embedder's name, without the Hub's owner; made by `calibration.calibrate` on
+evaluation/coverage."""
+
+DEFAULT_THRESHOLD = 0.25
+"""For an embedder that was not calibrated: low, so that it rather answers too much than refuses what is covered."""
+
+Item = TypeVar("Item", bound=Hashable)
+
+
+def reciprocal_rank_fusion(rankings: Sequence[Sequence[Item]], k: int = FUSION_K) -> list[Item]:
+    """Fuse rankings, each best first, by the sum of 1 / (k + rank), ranks counted from 1; best first.
+
+    Items of equal sum keep the order in which they are first seen, ranking by ranking. From: Cormack, Clarke and
+    Buettcher, Reciprocal rank fusion outperforms Condorcet and individual rank learning methods, SIGIR 2009.
+    """
+    sums: dict[Item, float] = {}
+    for ranking in rankings:
+        for rank, item in enumerate(ranking, 1):
+            sums[item] = sums.get(item, 0.0) + 1 / (k + rank)
+    return sorted(sums, key=lambda item: -sums[item])
+
+
+def threshold_for(embedder: str) -> float | None:
+    """The calibrated threshold of an embedder by its name; None if there is none."""
+    return THRESHOLDS.get(embedder.rsplit("/", 1)[-1])
+
+
+@dataclass(frozen=True)
+class Rankings:
+    """What the searches found for one query: passages' ids, best first, and the similarity of each."""
+
+    dense: tuple[str, ...]
+    lexical: tuple[str, ...]
+    fused: tuple[str, ...]
+    similarity: Mapping[str, float]
+
+
+class Searcher:
+    """Searches passages that lie in a store, by meaning and by words. Safe to use from several threads."""
+
+    def __init__(self, embedder: Embedder, store: PassageStore, ids: Sequence[str], texts: Sequence[str]) -> None:
+        """`ids` are those in the store, and `texts` what BM25 indexes of them."""
+        self._embedder = embedder
+        self._store = store
+        self._ids = tuple(ids)
+        self._lexical = LexicalIndex(texts)
+
+    def rank(self, query: str, depth: int = DEPTH, fusion_k: int = FUSION_K) -> Rankings:
+        """Rank by meaning, by words and by both; `depth` candidates of each."""
+        vector = self._embedder.embed_query(query)
+        nearest = self._store.nearest(vector, depth)
+        similarity = dict(nearest)
+        dense = tuple(similarity)
+        lexical = tuple(self._ids[number] for number, _ in self._lexical.search(query, depth))
+        if missing := [passage for passage in lexical if passage not in similarity]:
+            products = self._store.vectors(missing) @ vector
+            similarity.update(zip(missing, map(float, products), strict=True))
+        return Rankings(dense, lexical, tuple(reciprocal_rank_fusion([dense, lexical], fusion_k)), similarity)
+
+
+def search_passages(
+    searcher: Searcher, passages: Mapping[str, Passage], query: str, k: int, threshold: float
+) -> SearchResult:
+    """Find at most k passages, best first; none when no candidate is as similar as `threshold`."""
+    began = time.perf_counter()
+    ranks = searcher.rank(query)
+    scored = {name: replace(passages[name], score=ranks.similarity[name]) for name in ranks.fused}
+    nearest = max(scored.values(), key=lambda passage: passage.score, default=None)
+    covered = nearest is not None and nearest.score >= threshold
+    found = tuple(list(scored.values())[:k]) if covered else ()
+    return SearchResult(query, found, nearest, threshold, (time.perf_counter() - began) * 1000)

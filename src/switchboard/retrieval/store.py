@@ -1,0 +1,161 @@
+"""Vectors on disk, in a Chroma collection; the only module that knows Chroma."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import chromadb
+import numpy as np
+from chromadb.config import Settings as ChromaSettings
+
+from switchboard.progress import Report
+from switchboard.retrieval.embedding import Vectors
+from switchboard.types import Passage
+
+_COLLECTION = "passages"
+_HNSW = {"space": "cosine", "ef_construction": 200, "ef_search": 200, "max_neighbors": 32}
+"""Wide enough that the approximate search finds what an exact one does; see retrieve-eval."""
+_ADD_AT_ONCE = 2000
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One stored passage, without its text: that is `document.text[start:end]`."""
+
+    heading: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class StoredDocument:
+    """What is stored of a document. `complete` is False when its writing was cut short."""
+
+    sha256: str
+    passages: tuple[Stored, ...]
+    complete: bool
+
+
+class PassageStore:
+    """Passages' vectors, kept in `folder`. One object a folder and process."""
+
+    def __init__(self, folder: Path, made_with: str, report: Report) -> None:
+        """Open the store, or make it. `made_with` names the embedder and the chunking.
+
+        A store made with something else is emptied, as its vectors cannot be compared; one that cannot be read is
+        set aside, beside `folder`, and a new one made. Both are reported.
+        """
+        self._folder = folder
+        self._made_with = made_with
+        try:
+            self._open(report)
+            self._check()
+        except Exception as error:  # noqa: BLE001  whatever a damaged database makes Chroma and SQLite raise
+            _LOG.warning("The index in %s cannot be read", folder, exc_info=True)
+            self._set_aside(error, report)
+            self._open(report)
+
+    def documents(self) -> dict[str, StoredDocument]:
+        """What is stored, by source."""
+        found: dict[str, list[Mapping[str, Any]]] = {}
+        for row in self._collection.get(include=["metadatas"])["metadatas"] or []:
+            found.setdefault(str(row["source"]), []).append(row)
+        return {source: _stored_document(rows) for source, rows in found.items()}
+
+    def replace(self, source: str, sha256: str, passages: Sequence[Passage], vectors: Vectors) -> None:
+        """Store a document's passages in the place of whatever was stored of it."""
+        self.delete(source)
+        rows: list[Mapping[str, Any]] = [
+            {
+                "source": source,
+                "sha256": sha256,
+                "heading": passage.heading,
+                "start": passage.start,
+                "end": passage.end,
+                "of": len(passages),
+            }
+            for passage in passages
+        ]
+        self.add([passage.id for passage in passages], vectors, rows)
+
+    def add(self, ids: Sequence[str], vectors: Vectors, rows: Sequence[Mapping[str, Any]] | None = None) -> None:
+        """Store vectors of length 1 under their ids."""
+        for start in range(0, len(ids), _ADD_AT_ONCE):
+            part = slice(start, start + _ADD_AT_ONCE)
+            self._collection.upsert(
+                ids=list(ids[part]), embeddings=vectors[part], metadatas=list(rows[part]) if rows else None
+            )
+
+    def delete(self, source: str) -> None:
+        """Forget a document."""
+        self._collection.delete(where={"source": source})
+
+    def count(self) -> int:
+        """How many vectors are stored."""
+        return int(self._collection.count())
+
+    def nearest(self, vector: Vectors, n: int) -> list[tuple[str, float]]:
+        """The ids and cosine similarities of the n nearest passages, nearest first."""
+        n = min(n, self.count())
+        if n == 0:
+            return []
+        found = self._collection.query(query_embeddings=vector[None], n_results=n, include=["distances"])
+        return [(i, 1.0 - d) for i, d in zip(found["ids"][0], found["distances"][0], strict=True)]
+
+    def vectors(self, ids: Sequence[str]) -> Vectors:
+        """The stored vectors, in the order of `ids`."""
+        found = self._collection.get(ids=list(ids), include=["embeddings"])
+        rows = dict(zip(found["ids"], found["embeddings"], strict=True))
+        return np.asarray([rows[i] for i in ids], dtype=np.float32)
+
+    def close(self) -> None:
+        """Release the files; the store cannot be used after that."""
+        self._client.close()
+
+    def _open(self, report: Report) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        settings = ChromaSettings(anonymized_telemetry=False)
+        self._client = chromadb.PersistentClient(str(self._folder), settings=settings)
+        made_with = {"made_with": self._made_with}
+        self._collection = self._get_or_create(made_with)
+        if self._collection.metadata != made_with:
+            report("The embedder or the chunking has changed: building the index anew.")
+            self._client.delete_collection(_COLLECTION)
+            self._collection = self._get_or_create(made_with)
+
+    def _get_or_create(self, made_with: dict[str, str]) -> Any:
+        if _COLLECTION in [collection.name for collection in self._client.list_collections()]:
+            return self._client.get_collection(_COLLECTION, embedding_function=None)
+        return self._client.create_collection(
+            _COLLECTION, metadata=made_with, configuration={"hnsw": _HNSW}, embedding_function=None
+        )
+
+    def _check(self) -> None:
+        """Read all rows and search once, as damage shows only then."""
+        rows = self._collection.get(include=["metadatas"])
+        if rows["ids"]:
+            vector = self.vectors(rows["ids"][:1])[0]
+            if not self.nearest(vector, 1):
+                raise ValueError("the index finds nothing of what it holds")
+
+    def _set_aside(self, error: Exception, report: Report) -> None:
+        if hasattr(self, "_client"):
+            self._client.close()
+        aside = self._folder.with_name(f"{self._folder.name}-damaged-{time.strftime('%Y%m%d-%H%M%S')}")
+        shutil.rmtree(aside, ignore_errors=True)
+        self._folder.rename(aside)
+        report(f"The index cannot be read ({type(error).__name__}): it is set aside in {aside} and built anew.")
+
+
+def _stored_document(rows: Sequence[Mapping[str, Any]]) -> StoredDocument:
+    passages = sorted((Stored(r["heading"], int(r["start"]), int(r["end"])) for r in rows), key=lambda s: s.start)
+    digests = {str(row["sha256"]) for row in rows}
+    complete = len(digests) == 1 and all(row["of"] == len(rows) for row in rows)
+    return StoredDocument(min(digests), tuple(passages), complete)
