@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markdown_it import MarkdownIt
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
@@ -81,7 +82,7 @@ def _headings(text: str) -> Iterator[tuple[int, str, int, int]]:
     Headings inside of lists and quotes are part of the text around them.
     """
     tokens = _MARKDOWN.parse(text)
-    for opening, inline in zip(tokens, tokens[1:], strict=False):
+    for opening, inline in pairwise(tokens):
         if opening.type == "heading_open" and opening.level == 0 and opening.map:
             words = "".join(child.content for child in inline.children or [])
             yield int(opening.tag[1:]), words.strip(), opening.map[0], opening.map[1]

@@ -12,13 +12,14 @@ from switchboard.retrieval.lexical import LexicalIndex
 from switchboard.retrieval.store import PassageStore
 from switchboard.types import Passage, SearchResult
 
-DEPTH = 30
-"""How many candidates each of the two searches gives."""
+DEPTH = 10
+"""How many candidates each of the two searches gives. More of them let fusion lift what both rank low: on the
+coverage questions the right article is among the first five for 78 % at a depth of 10 and for 71 % at 50."""
 
 FUSION_K = 60
 """The constant of Cormack, Clarke and Buettcher, 2009."""
 
-THRESHOLDS: Mapping[str, float] = {"all-MiniLM-L6-v2": 0.35}
+THRESHOLDS: Mapping[str, float] = {"all-MiniLM-L6-v2": 0.22}
 """The calibrated threshold by an embedder's name, without the Hub's owner; made by `calibration.calibrate` on
 evaluation/coverage."""
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import chromadb
 import numpy as np
+from chromadb.api.shared_system_client import SharedSystemClient
 from chromadb.config import Settings as ChromaSettings
 
 from switchboard.progress import Report
@@ -148,6 +149,8 @@ class PassageStore:
     def _set_aside(self, error: Exception, report: Report) -> None:
         if hasattr(self, "_client"):
             self._client.close()
+        # Chroma keeps a client that failed to start, and would hand it out again for the same folder.
+        getattr(SharedSystemClient, "_identifier_to_system", {}).pop(str(self._folder), None)
         aside = self._folder.with_name(f"{self._folder.name}-damaged-{time.strftime('%Y%m%d-%H%M%S')}")
         shutil.rmtree(aside, ignore_errors=True)
         self._folder.rename(aside)

@@ -1,0 +1,1 @@
+"""Measuring: retrieval on public benchmarks, and answers on held-out questions."""

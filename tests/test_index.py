@@ -1,0 +1,191 @@
+"""The index keeps up with its folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from retrieval_fakes import FakeEmbedder
+from switchboard.errors import EvaluationError, KnowledgeError
+from switchboard.progress import quietly
+from switchboard.retrieval.calibration import calibrate, choose_threshold, read_coverage
+from switchboard.retrieval.embedding import Embedder, open_embedder
+from switchboard.retrieval.index import KnowledgeIndex
+from switchboard.settings import Settings
+
+
+class Bench:
+    """A knowledge folder, a data folder and an embedder; `start` is a start of the program."""
+
+    def __init__(self, folder: Path) -> None:
+        self.knowledge = folder / "knowledge"
+        self.data = folder / "data"
+        self.knowledge.mkdir()
+        self.lines: list[str] = []
+        self._open: KnowledgeIndex | None = None
+        self.write("router.md", "The lamp is white.\n\n## Red lamp\n\nA red lamp means no connection.")
+        self.write("fees.md", "The late fee is £7.50.")
+
+    def write(self, name: str, text: str) -> None:
+        (self.knowledge / name).write_text(text, encoding="utf-8")
+
+    def start(self, embedder: Embedder | None = None, threshold: float | None = 0.2) -> KnowledgeIndex:
+        self.stop()
+        self.lines.clear()
+        self.embedder = embedder or FakeEmbedder()
+        self._open = KnowledgeIndex.open(self.knowledge, self.data, self.embedder, self.lines.append, threshold)
+        return self._open
+
+    def stop(self) -> None:
+        if self._open:
+            self._open.close()
+        self._open = None
+
+    @property
+    def embedded(self) -> list[str]:
+        assert isinstance(self.embedder, FakeEmbedder)
+        return sorted(self.embedder.embedded)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
+    yield bench
+    bench.stop()
+
+
+def test_a_first_start_embeds_all_and_finds(bench: Bench) -> None:
+    index = bench.start()
+    assert bench.embedded == ["fees.md#0", "router.md#0", "router.md#33"]
+    best = index.search("What does a red lamp mean?", 2).passages[0]
+    assert (best.source, best.heading) == ("router.md", "Red lamp")
+    assert index.document("router.md").text[best.start : best.end] == best.text
+    assert index.describe() == "2 articles, 3 passages, fake"
+
+
+def test_a_second_start_embeds_nothing_and_has_the_same_passages(bench: Bench) -> None:
+    first = bench.start()
+    again = bench.start()
+    assert bench.embedded == []
+    assert again.passages == first.passages
+    assert again.fingerprint == first.fingerprint
+
+
+def test_only_what_changed_is_embedded(bench: Bench) -> None:
+    before = bench.start().fingerprint
+    bench.write("fees.md", "The late fee is £8.")
+    bench.write("new.md", "Roaming is free.")
+    (bench.knowledge / "router.md").unlink()
+    index = bench.start()
+    assert bench.embedded == ["fees.md#0", "new.md#0"]
+    assert {passage.source for passage in index.passages} == {"fees.md", "new.md"}
+    assert "£8" in index.search("late fee", 1).passages[0].text
+    assert index.fingerprint != before
+
+
+def test_another_embedder_rebuilds_all(bench: Bench) -> None:
+    before = bench.start().fingerprint
+    index = bench.start(FakeEmbedder("other"))
+    assert len(bench.embedded) == 3
+    assert any("anew" in line for line in bench.lines)
+    assert index.fingerprint != before
+
+
+def test_killed_half_way_heals_at_the_next_start(bench: Bench) -> None:
+    class KilledError(BaseException):
+        pass
+
+    class Dies(FakeEmbedder):
+        def embed_passages(self, *_: object) -> NoReturn:  # type: ignore[override]
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        bench.start(Dies("fake"))
+    index = bench.start()
+    index._store._collection.delete(ids=["router.md#33"])
+    assert len(bench.start().passages) == 3
+    assert bench.embedded == ["router.md#0", "router.md#33"]
+
+
+def test_a_damaged_index_is_rebuilt_and_said_so(bench: Bench) -> None:
+    bench.start()
+    bench.stop()
+    for path in (bench.data / "index").glob("*.sqlite3"):
+        path.write_bytes(b"no database")
+    assert len(bench.start().passages) == 3
+    assert any("set aside" in line for line in bench.lines)
+
+
+def test_a_deleted_index_is_rebuilt(bench: Bench) -> None:
+    bench.start()
+    bench.stop()
+    shutil.rmtree(bench.data)
+    assert len(bench.start().passages) == 3
+
+
+def test_an_empty_folder_finds_nothing(bench: Bench) -> None:
+    for path in bench.knowledge.iterdir():
+        path.unlink()
+    result = bench.start().search("anything", 3)
+    assert (result.passages, result.nearest) == ((), None)
+
+
+def test_an_empty_document_and_an_unreadable_one_do_no_harm(bench: Bench) -> None:
+    bench.write("empty.md", "---\ntitle: Empty\n---\n")
+    (bench.knowledge / "bad.md").write_bytes(b"\xff")
+    index = bench.start()
+    assert len(index.documents) == 3
+    assert any("bad.md" in line for line in bench.lines)
+
+
+def test_an_unknown_embedder_gets_a_low_threshold_and_a_notice(bench: Bench) -> None:
+    assert bench.start(threshold=None).threshold == 0.25
+    assert any("SWITCHBOARD_THRESHOLD" in line for line in bench.lines)
+
+
+def test_an_unknown_document_is_an_error(bench: Bench) -> None:
+    with pytest.raises(KnowledgeError, match=r"no document x\.md"):
+        bench.start().document("x.md")
+
+
+def test_the_threshold_is_the_highest_that_loses_few() -> None:
+    similarities = [0.11, *(0.5 for _ in range(49))]
+    assert choose_threshold(similarities, 0.02) == 0.5
+    assert choose_threshold(similarities, 0.01) == 0.11
+
+
+def test_calibration_reports_on_rows_it_did_not_choose_by(bench: Bench, tmp_path: Path) -> None:
+    rows = "".join(
+        f'{{"question": "red lamp {n}", "covered": true, "article": "router"}}\n'
+        f'{{"question": "sourdough bread {n}", "covered": false, "article": null}}\n'
+        for n in range(20)
+    )
+    (tmp_path / "rows.jsonl").write_text(rows, encoding="utf-8")
+    found = calibrate(bench.start(), read_coverage(tmp_path))
+    assert found.covered_passed > 0.9
+    assert 0 < found.held_out < 40
+    assert found.recall["dense"][1] == 1.0
+    (tmp_path / "rows.jsonl").write_text('{"question": "x"}', encoding="utf-8")
+    with pytest.raises(EvaluationError, match="line 1"):
+        read_coverage(tmp_path)
+
+
+@pytest.mark.real
+def test_the_real_index_answers_and_declines(tmp_path: Path) -> None:
+    settings = Settings()
+    index = KnowledgeIndex.open(
+        settings.knowledge, settings.data, open_embedder("packaged", settings.data, quietly), quietly
+    )
+    assert len(index.documents) >= 60
+    found = index.search("What is the late payment fee?", 5)
+    assert found.passages[0].source == "billing/late-payment-fee.md"
+    assert 0.4 < found.passages[0].score <= 1
+    assert all(p.text == index.document(p.source).text[p.start : p.end] for p in index.passages)
+    declined = index.search("What is a good recipe for pancakes?", 5)
+    assert declined.passages == ()
+    assert declined.nearest is not None
+    index.close()

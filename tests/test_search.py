@@ -1,0 +1,103 @@
+"""Fusion, the threshold and what a search gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retrieval_fakes import FakeEmbedder
+from switchboard.progress import quietly
+from switchboard.retrieval.embedding import embedded_text
+from switchboard.retrieval.search import Searcher, reciprocal_rank_fusion, search_passages, threshold_for
+from switchboard.retrieval.store import PassageStore
+from switchboard.types import Passage
+
+RANKINGS = st.lists(st.lists(st.integers(0, 20), unique=True, max_size=12), max_size=4)
+
+
+def test_fusion_sums_reciprocal_ranks() -> None:
+    # b: 1/62 + 1/61; a: 1/61; c: 1/62 and d: 1/63.
+    assert reciprocal_rank_fusion([["a", "b"], ["b", "c", "d"]]) == ["b", "a", "c", "d"]
+
+
+def test_fusion_prefers_agreement_to_one_high_rank() -> None:
+    assert reciprocal_rank_fusion([["a", "x", "y"], ["b", "x", "z"]])[0] == "x"
+
+
+@given(RANKINGS)
+def test_fusion_keeps_every_item_once_and_is_repeatable(rankings: list[list[int]]) -> None:
+    fused = reciprocal_rank_fusion(rankings)
+    assert len(fused) == len(set(fused))
+    assert set(fused) == {item for ranking in rankings for item in ranking}
+    assert fused == reciprocal_rank_fusion(rankings)
+
+
+@given(st.lists(st.integers(), unique=True), st.integers(1, 4))
+def test_fusing_a_ranking_with_itself_keeps_its_order(ranking: list[int], times: int) -> None:
+    assert reciprocal_rank_fusion([ranking] * times) == ranking
+
+
+@given(RANKINGS, st.permutations(range(21)))
+def test_fusion_does_not_look_at_names(rankings: list[list[int]], names: list[int]) -> None:
+    renamed = [[names[item] for item in ranking] for ranking in rankings]
+    assert reciprocal_rank_fusion(renamed) == [names[item] for item in reciprocal_rank_fusion(rankings)]
+
+
+@given(RANKINGS)
+def test_an_item_above_another_everywhere_stays_above(rankings: list[list[int]]) -> None:
+    fused = reciprocal_rank_fusion([["top", *ranking] for ranking in rankings])
+    assert fused[:1] == (["top"] if rankings else [])
+
+
+TEXTS = ["router lights red blue", "late fee pounds", "roaming in europe", "PAC code for leaving"]
+
+
+@pytest.fixture
+def found_in(tmp_path: Path) -> Iterator[tuple[Searcher, dict[str, Passage]]]:
+    passages = [Passage(f"{n}.md", "", "", text, 0, len(text)) for n, text in enumerate(TEXTS)]
+    embedder = FakeEmbedder()
+    store = PassageStore(tmp_path / "index", "x", quietly)
+    for passage in passages:
+        store.replace(passage.source, "s", [passage], embedder.embed_passages([passage]))
+    ids = [passage.id for passage in passages]
+    yield Searcher(embedder, store, ids, [embedded_text(p) for p in passages]), dict(zip(ids, passages, strict=True))
+    store.close()
+
+
+def test_search_gives_the_best_with_cosine_scores(found_in: tuple[Searcher, dict[str, Passage]]) -> None:
+    result = search_passages(*found_in, "late fee", 2, 0.3)
+    assert len(result.passages) == 2
+    assert result.passages[0].source == "1.md"
+    assert 0.7 < result.passages[0].score <= 1
+    assert result.nearest == result.passages[0]
+    assert (result.query, result.threshold) == ("late fee", 0.3)
+    assert result.milliseconds > 0
+
+
+def test_below_the_threshold_only_the_nearest_is_told(found_in: tuple[Searcher, dict[str, Passage]]) -> None:
+    result = search_passages(*found_in, "roast a leg of lamb", 3, 0.9)
+    assert result.passages == ()
+    assert result.nearest is not None
+
+
+def test_a_passage_found_by_words_alone_has_its_similarity(found_in: tuple[Searcher, dict[str, Passage]]) -> None:
+    ranks = found_in[0].rank("blue late late late fee", depth=1)
+    assert set(ranks.similarity) == {*ranks.dense, *ranks.lexical}
+    every = found_in[0].rank("blue late late late fee", depth=4)
+    assert all(ranks.similarity[name] == pytest.approx(every.similarity[name], abs=1e-5) for name in ranks.similarity)
+
+
+def test_searches_in_many_threads_agree(found_in: tuple[Searcher, dict[str, Passage]]) -> None:
+    expected = [found_in[0].rank(text).fused for text in TEXTS]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda text: found_in[0].rank(text).fused, TEXTS * 20)) == expected * 20
+
+
+def test_thresholds_go_by_the_models_name() -> None:
+    assert threshold_for("sentence-transformers/all-MiniLM-L6-v2") == threshold_for("all-MiniLM-L6-v2")
+    assert threshold_for("someone/else") is None
