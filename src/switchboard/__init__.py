@@ -1,3 +1,13 @@
 """Switchboard: one small language model, four ways to answer, and what each of them costs."""
 
+import logging
+import os
+
 __version__ = "0.1.0"
+
+# Before the libraries are imported: no telemetry, and no hints that mean nothing to the person at the keyboard.
+for _name in ("HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
+    os.environ.setdefault(_name, "1")
+os.environ.setdefault("ANONYMIZED_TELEMETRY", "False")
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

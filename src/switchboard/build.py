@@ -11,7 +11,7 @@ from switchboard.generation.model import load_model
 from switchboard.modes import MODES
 from switchboard.progress import Report
 from switchboard.prompts import system_prompt
-from switchboard.retrieval.embedding import load_embedder
+from switchboard.retrieval.embedding import open_embedder
 from switchboard.retrieval.index import KnowledgeIndex
 from switchboard.settings import Settings
 from switchboard.switch import Switchboard
@@ -48,7 +48,7 @@ def load_generator(settings: Settings, report: Report) -> tuple[LocalGenerator, 
     """Load the model and its adapters; returns the engine and what there is to say about it."""
     base = load_model(settings, report)
     report(f"Model: {base.describe()}")
-    adapters = load_adapters(base, settings.adapters)
+    adapters = load_adapters(base, settings.adapters, [mode.adapter for mode in MODES.values() if mode.adapter])
     for reason in adapters.refused.values():
         report(f"Refused: {reason}")
     generator = LocalGenerator(base, adapters)
@@ -65,7 +65,7 @@ def load_generator(settings: Settings, report: Report) -> tuple[LocalGenerator, 
 
 def open_index(settings: Settings, report: Report) -> KnowledgeIndex:
     """Load the embedder and bring the index up to date with the knowledge folder."""
-    embedder = load_embedder(settings, report)
+    embedder = open_embedder(settings.embedder, settings.data, report)
     return KnowledgeIndex.open(settings.knowledge, settings.data, embedder, report, settings.threshold)
 
 

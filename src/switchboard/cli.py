@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from tqdm import tqdm
 
 from switchboard.errors import SettingsError, SwitchboardError
 from switchboard.modes import DEFAULT_MODE, mode_named
@@ -102,10 +104,12 @@ def retrieve_eval(
 ) -> None:
     """Score the real retriever on a benchmark in BEIR format: nDCG@10, Recall@10 and Recall@100."""
     from switchboard.evaluation.beir import evaluate_retrieval  # noqa: PLC0415
-    from switchboard.retrieval.embedding import load_embedder  # noqa: PLC0415
+    from switchboard.retrieval.embedding import open_embedder  # noqa: PLC0415
 
     settings = Settings.from_environment()
-    scores = evaluate_retrieval(folder, load_embedder(settings, to_stderr), settings.data, to_stderr)
+    embedder = open_embedder(settings.embedder, settings.data, to_stderr)
+    with tqdm(unit="document", file=sys.stderr, desc="Embedding") as bar:
+        scores = evaluate_retrieval(folder, embedder, to_stderr, settings.data, partial(_advance, bar))
     if as_json:
         _print_json(scores)
         return
@@ -129,7 +133,11 @@ def feedback(file: Annotated[Path, typer.Argument(help="The CSV file to write.")
     """Export the visitors' likes and dislikes with mode, question, answer, sources and metrics."""
     from switchboard.feedback import FeedbackStore  # noqa: PLC0415
 
-    rows = FeedbackStore(Settings.from_environment().data).export_csv(file)
+    try:
+        with file.open("w", encoding="utf-8", newline="") as sink:
+            rows = FeedbackStore(Settings.from_environment().data / "feedback.sqlite").export_csv(sink)
+    except OSError as error:
+        raise SettingsError(f"{file} cannot be written: {error}.") from error
     print(f"{rows} rows written to {file}.")
 
 
@@ -175,9 +183,13 @@ def _questions(question: str, file: Path | None) -> list[str]:
 
 def _with_progress(questions: list[str]) -> Iterator[str]:
     """The questions, with a bar on standard error."""
-    from tqdm import tqdm  # noqa: PLC0415
-
     yield from tqdm(questions, unit="question", file=sys.stderr, disable=len(questions) < 2)
+
+
+def _advance(bar: tqdm[Any], done: int, total: int) -> None:
+    """Show that `done` of `total` are done."""
+    bar.total = total
+    bar.update(done - bar.n)
 
 
 def _print_stream(answers: Iterator[Answer]) -> Answer:

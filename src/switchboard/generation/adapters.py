@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from peft import PeftModel
+from safetensors import SafetensorError, safe_open
 
 from switchboard.errors import AdapterError
 from switchboard.files import sha256_of
@@ -31,18 +33,19 @@ class Adapters:
     refused: dict[str, str] = field(default_factory=dict)
 
 
-def load_adapters(base: LoadedModel, folder: Path) -> Adapters:
+def load_adapters(base: LoadedModel, folder: Path, wanted: Collection[str] = ()) -> Adapters:
     """Load every adapter below `folder` onto the base, which stays one in memory.
 
     A folder counts as an adapter when it holds adapter_config.json. One that does not fit is refused, with its
-    reason, and the others are loaded all the same.
+    reason, and the others are loaded all the same; so is one that is `wanted` and not there.
     """
     model: Any = base.model
     loaded: dict[str, str] = {}
-    refused: dict[str, str] = {}
+    refused = {name: _missing(name) for name in wanted if not (folder / name / CONFIG).is_file()}
     for path in sorted(p.parent for p in folder.glob(f"*/{CONFIG}")):
         try:
             check_adapter(path, base.identity)
+            _check_tensors(path, base.model if not loaded else model.get_base_model())
             model = _add(model, path, base.device, first=not loaded)
         except AdapterError as error:
             refused[path.name] = str(error)
@@ -73,6 +76,42 @@ def check_adapter(path: Path, identity: str) -> None:
         )
 
 
+def _check_tensors(path: Path, model: Any) -> None:
+    """Raise AdapterError unless each LoRA matrix fits the layer it names.
+
+    PEFT puts an adapter's layers on the model before it reads its tensors, so what does not fit has to be found
+    first, or the base would be left half dressed.
+    """
+    rank = json.loads((path / CONFIG).read_text(encoding="utf-8")).get("r")
+    try:
+        with safe_open(path / WEIGHTS, framework="pt") as tensors:
+            for key in tensors.keys():  # noqa: SIM118  (safe_open is no mapping)
+                name, _, matrix = key.removeprefix("base_model.model.").partition(".lora_")
+                layer = model.get_submodule(name)
+                layer = getattr(layer, "base_layer", layer)
+                shape = tuple(tensors.get_slice(key).get_shape())
+                fits = {"A.weight": (rank, layer.in_features), "B.weight": (layer.out_features, rank)}
+                if fits.get(matrix) != shape:
+                    raise AdapterError(_unfit(path, f"{key} is {shape}"))
+    except (SafetensorError, OSError, AttributeError) as error:
+        raise AdapterError(_unfit(path, _first_line(error))) from error
+
+
+def _missing(name: str) -> str:
+    return f"There is no adapter '{name}' yet; train it with `python -m switchboard train {name}`."
+
+
+def _unfit(path: Path, reason: str) -> str:
+    return (
+        f"The adapter '{path.name}' does not fit this base or is damaged ({reason}). Train it again with "
+        f"`python -m switchboard train {path.name}`."
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def _add(model: Any, path: Path, device: str, first: bool) -> Any:
     """Put one adapter on the model; the first one wraps it. Raises AdapterError when its tensors do not fit."""
     try:
@@ -82,9 +121,5 @@ def _add(model: Any, path: Path, device: str, first: bool) -> Any:
             )
         model.load_adapter(path, adapter_name=path.name, torch_device=device, autocast_adapter_dtype=True)
     except Exception as error:  # peft, torch and safetensors each raise types of their own
-        reason = (str(error).strip().splitlines() or ["no reason given"])[0]
-        raise AdapterError(
-            f"The adapter '{path.name}' does not fit this base or is damaged ({reason}). Train it again with "
-            f"`python -m switchboard train {path.name}`."
-        ) from error
+        raise AdapterError(_unfit(path, _first_line(error))) from error
     return model

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -218,4 +217,3 @@ def _quieten() -> None:
     """Our own lines say what happens; the libraries' bars and hints would drown them."""
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

@@ -1,0 +1,250 @@
+"""Model, adapters and engine, for real but tiny: a random Llama made on the spot; and the shipped model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+from switchboard.errors import ModelError
+from switchboard.generation.adapters import CONFIG, WEIGHTS, load_adapters
+from switchboard.generation.local import LocalGenerator
+from switchboard.generation.model import PACKAGED_IDENTITY, load_model, same_base
+from switchboard.progress import quietly
+from switchboard.settings import Settings
+from switchboard.types import GenerationSettings, Message
+
+if TYPE_CHECKING:
+    from switchboard.settings import Quantization
+
+pytestmark = pytest.mark.real
+
+SHORT = GenerationSettings(max_tokens=16)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory, real_settings: Settings) -> Path:
+    """A random two-layer Llama with the shipped model's tokenizer, saved as a local folder would be."""
+    load_model(real_settings, quietly)
+    cached = real_settings.data / "models" / f"{PACKAGED_IDENTITY.replace('/', '--')}-nf4"
+    folder = tmp_path_factory.mktemp("models") / "tiny-chat"
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=49152,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        eos_token_id=2,
+        bos_token_id=1,
+        pad_token_id=2,
+    )
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(cached).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def settings(tiny: Path, tmp_path: Path) -> Settings:
+    return Settings(model=str(tiny), data=tmp_path / "data", adapters=tmp_path / "adapters")
+
+
+def make_adapter(settings: Settings, name: str, seed: int, base: str = "tiny-chat", rank: int = 4) -> Path:
+    """Write a random adapter that visibly changes the tiny model."""
+    torch.manual_seed(seed)
+    full = LlamaForCausalLM.from_pretrained(settings.model, dtype=torch.bfloat16)
+    config = LoraConfig(r=rank, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM")
+    folder = settings.adapters / name
+    get_peft_model(full, config).save_pretrained(folder)
+    written = json.loads((folder / CONFIG).read_text())
+    (folder / CONFIG).write_text(json.dumps({**written, "base_model_name_or_path": base}))
+    return folder
+
+
+def engine(settings: Settings) -> LocalGenerator:
+    base = load_model(settings, quietly)
+    return LocalGenerator(base, load_adapters(base, settings.adapters))
+
+
+def conversation(*texts: str) -> list[Message]:
+    turns = [Message("assistant" if n % 2 else "user", text) for n, text in enumerate(texts)]
+    return [Message("system", "You are helpful."), *turns]
+
+
+def say(generator: LocalGenerator, messages: list[Message], adapter: str | None = None, **turned: Any) -> str:
+    return "".join(t.text for t in generator.stream(messages, replace(SHORT, **turned), adapter))
+
+
+@pytest.mark.parametrize("quantization", ["nf4", "int8", "none"])
+def test_a_local_folder_loads_in_every_quantization_and_answers(settings: Settings, quantization: Quantization) -> None:
+    loaded = load_model(replace(settings, quantization=quantization), quietly)
+    assert loaded.identity == "tiny-chat"
+    assert loaded.quantization == quantization
+    assert "no CUDA device" in loaded.describe() or "cuda" in loaded.device
+    generator = LocalGenerator(loaded, load_adapters(loaded, settings.adapters))
+    assert len(list(generator.stream(conversation("hello"), SHORT, None))) == 16
+
+
+def test_the_quantized_copy_is_made_once_and_a_damaged_one_is_made_again(settings: Settings) -> None:
+    lines: list[str] = []
+    load_model(settings, lines.append)
+    assert any("Quantizing" in line for line in lines)
+    lines.clear()
+    load_model(settings, lines.append)
+    assert lines == []
+    (weights,) = (settings.data / "models").glob("*/model.safetensors")
+    intact_bytes = weights.read_bytes()
+    weights.write_bytes(intact_bytes[:-100])
+    load_model(settings, lines.append)
+    assert "damaged" in lines[0]
+    assert weights.read_bytes() == intact_bytes
+
+
+def test_a_half_written_copy_is_never_loaded(settings: Settings) -> None:
+    load_model(settings, quietly)
+    (manifest,) = (settings.data / "models").glob("*/manifest.json")
+    manifest.unlink()
+    lines: list[str] = []
+    load_model(settings, lines.append)
+    assert any("Quantizing" in line for line in lines)
+
+
+def test_changed_weights_in_the_local_folder_are_quantized_anew(settings: Settings, tiny: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(tiny, tmp_path / "tiny-chat")
+    settings = replace(settings, model=str(own))
+    first = load_model(settings, quietly).fingerprint
+    torch.manual_seed(1)
+    LlamaForCausalLM(LlamaForCausalLM.from_pretrained(own).config).to(torch.bfloat16).save_pretrained(own)
+    assert load_model(settings, quietly).fingerprint != first
+
+
+def test_a_folder_without_safetensors_is_refused(settings: Settings, tmp_path: Path) -> None:
+    pickled = tmp_path / "pickled"
+    pickled.mkdir()
+    torch.save({"w": torch.zeros(1)}, pickled / "pytorch_model.bin")
+    with pytest.raises(ModelError, match=r"no \.safetensors file"):
+        load_model(replace(settings, model=str(pickled)), quietly)
+
+
+def test_an_unreachable_model_names_the_way_out(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match="leave it unset for the packaged model"):
+        load_model(replace(settings, model="nobody/no-such-model"), quietly)
+
+
+def test_names_of_one_base() -> None:
+    assert same_base("HuggingFaceTB/SmolLM2-135M-Instruct", "/models/SmolLM2-135M-Instruct")
+    assert not same_base("HuggingFaceTB/SmolLM2-135M-Instruct", "HuggingFaceTB/SmolLM2-360M-Instruct")
+
+
+def test_base_is_the_untouched_base_while_adapters_are_loaded(settings: Settings) -> None:
+    alone = engine(settings).logits(conversation("hello"), None)
+    make_adapter(settings, "one", 1)
+    make_adapter(settings, "two", 2)
+    generator = engine(settings)
+    one, two = (generator.logits(conversation("hello"), name) for name in ("one", "two"))
+    assert not torch.equal(one, alone)
+    assert not torch.equal(two, alone)
+    assert not torch.equal(one, two)
+    assert torch.equal(generator.logits(conversation("hello"), None), alone), "after each adapter was on"
+    assert torch.equal(generator.logits(conversation("hello"), "one"), one), "switching back changes nothing"
+
+
+def test_adapters_that_do_not_fit_are_refused_and_the_others_work(settings: Settings) -> None:
+    make_adapter(settings, "good", 1)
+    make_adapter(settings, "foreign", 2, base="someone/other-model")
+    pickled = make_adapter(settings, "pickled", 3)
+    (pickled / WEIGHTS).rename(pickled / "adapter_model.bin")
+    damaged = make_adapter(settings, "damaged", 4)
+    (damaged / WEIGHTS).write_bytes(b"not safetensors")
+    generator = engine(settings)
+    assert set(generator.refused_adapters) == {"foreign", "pickled", "damaged"}
+    assert "trained for someone/other-model, but this app runs tiny-chat" in generator.refused_adapters["foreign"]
+    assert "nothing but safetensors" in generator.refused_adapters["pickled"]
+    assert say(generator, conversation("hello"), "good") != say(generator, conversation("hello"))
+
+
+def test_an_adapter_of_other_shapes_is_refused_and_leaves_the_base_as_it_was(settings: Settings) -> None:
+    alone = engine(settings).logits(conversation("hello"), None)
+    folder = make_adapter(settings, "shapes", 1, rank=4)
+    written = json.loads((folder / CONFIG).read_text())
+    (folder / CONFIG).write_text(json.dumps({**written, "r": 8}))
+    generator = engine(settings)
+    assert set(generator.refused_adapters) == {"shapes"}
+    assert torch.equal(generator.logits(conversation("hello"), None), alone), "with no adapter but the refused one"
+    make_adapter(settings, "zgood", 2)
+    generator = engine(settings)
+    assert torch.equal(generator.logits(conversation("hello"), None), alone)
+    assert not torch.equal(generator.logits(conversation("hello"), "zgood"), alone)
+
+
+def test_answers_repeat_at_temperature_0_whatever_was_asked_between(settings: Settings) -> None:
+    make_adapter(settings, "one", 1)
+    generator = engine(settings)
+    turns = conversation("tell me a story", "once upon a time", "go on")
+    first = say(generator, turns, "one")
+    say(generator, conversation("tell me a story"), None)
+    say(generator, conversation("something else"), "one")
+    assert say(generator, turns, "one") == first
+
+
+def test_a_prefix_read_before_is_reused_for_the_same_adapter_alone(settings: Settings) -> None:
+    make_adapter(settings, "one", 1)
+    generator = engine(settings)
+
+    def reused(messages: list[Message], adapter: str | None) -> int:
+        return next(iter(generator.stream(messages, SHORT, adapter))).reused_tokens
+
+    assert reused(conversation("hello"), "one") == 0
+    system = reused(conversation("bye"), "one")
+    assert system > 0
+    assert reused(conversation("hello"), None) == 0
+    grown = conversation("bye", "see you", "when?")
+    assert reused(grown, "one") == system
+    assert reused([*grown[:-1], Message("user", "where?")], "one") > system
+
+
+def test_closing_the_stream_stops_the_model_within_one_token(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = engine(settings)
+    stream = generator.stream(conversation("hello"), SHORT, None)
+    list(islice(stream, 3))
+    forwards: list[int] = []
+    original = generator._forward
+    monkeypatch.setattr(generator, "_forward", lambda *args: forwards.append(1) or original(*args))
+    stream.close()  # type: ignore[attr-defined]
+    assert forwards == []
+    assert say(generator, conversation("hello")), "the lock is free again"
+
+
+def test_sampling_varies_and_length_is_bounded(settings: Settings) -> None:
+    generator = engine(settings)
+    said = {say(generator, conversation("hello"), temperature=1.5) for _ in range(5)}
+    assert len(said) > 1
+    assert len(list(generator.stream(conversation("hello"), replace(SHORT, max_tokens=20), None))) <= 20
+
+
+def test_the_shipped_base_is_proved_untouched_under_the_shipped_adapters(
+    real_settings: Settings, real_generator: LocalGenerator, tmp_path: Path
+) -> None:
+    alone = engine(replace(real_settings, adapters=tmp_path))
+    question = conversation("How much is Fibre 500?")
+    assert real_generator.refused_adapters == {}
+    for adapter in ("customer-service", "reader"):
+        assert not torch.equal(real_generator.logits(question, adapter), alone.logits(question, None))
+        assert torch.equal(real_generator.logits(question, None), alone.logits(question, None))
+
+
+def test_the_shipped_model_writes_sense(real_generator: LocalGenerator) -> None:
+    said = say(real_generator, conversation("What is the capital of France?"), max_tokens=32)
+    assert "Paris" in said

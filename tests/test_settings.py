@@ -1,0 +1,84 @@
+"""Settings: defaults, ranges, and errors that name the variable and the way out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from switchboard.errors import SettingsError
+from switchboard.modes import MODES, mode_named
+from switchboard.settings import ROOT, Settings
+from switchboard.types import LIMITS, GenerationSettings
+
+
+def test_nothing_needs_to_be_configured() -> None:
+    settings = Settings.from_environment({})
+    assert settings == Settings()
+    assert settings.knowledge == ROOT / "knowledge"
+    assert (settings.host, settings.port) == ("127.0.0.1", 7860)
+
+
+def test_every_variable_is_read(tmp_path: Path) -> None:
+    settings = Settings.from_environment(
+        {
+            "SWITCHBOARD_MODEL": "some/model",
+            "SWITCHBOARD_QUANTIZATION": "int8",
+            "SWITCHBOARD_EMBEDDER": "some/embedder",
+            "SWITCHBOARD_ADAPTERS": str(tmp_path / "a"),
+            "SWITCHBOARD_KNOWLEDGE": str(tmp_path / "k"),
+            "SWITCHBOARD_DATA": str(tmp_path / "d"),
+            "SWITCHBOARD_COMPANY": "Acme",
+            "SWITCHBOARD_THRESHOLD": "0.5",
+            "HOST": "0.0.0.0",
+            "PORT": "8000",
+        }
+    )
+    assert settings == Settings(
+        "some/model",
+        "int8",
+        "some/embedder",
+        tmp_path / "a",
+        tmp_path / "k",
+        tmp_path / "d",
+        "Acme",
+        0.5,
+        "0.0.0.0",
+        8000,
+    )
+
+
+def test_a_space_listens_to_the_outside() -> None:
+    assert Settings.from_environment({"SPACE_ID": "me/space"}).host == "0.0.0.0"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("SWITCHBOARD_QUANTIZATION", "fp4", "nf4, int8, none"),
+        ("SWITCHBOARD_THRESHOLD", "2", "from -1 to 1"),
+        ("PORT", "seven", "from 1 to 65535"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_the_rule(name: str, value: str, rule: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name}.*{re.escape(value)}.*{rule}"):
+        Settings.from_environment({name: value})
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_generation_settings_hold_their_limits(name: str) -> None:
+    low, high = LIMITS[name]
+    GenerationSettings(**{name: type(getattr(GenerationSettings(), name))(low)})
+    with pytest.raises(SettingsError, match=f"{name} is .* from {low:g} to {high:g}"):
+        GenerationSettings(**{name: high + 1})  # type: ignore[arg-type]
+
+
+def test_the_table_of_modes_is_the_designs() -> None:
+    assert {m.name: (m.adapter, m.searches, m.in_chat) for m in MODES.values()} == {
+        "base": (None, False, False),
+        "fine-tuned": ("customer-service", False, True),
+        "rag": ("reader", True, True),
+        "combined": ("customer-service", True, True),
+    }
+    assert mode_named("rag") is MODES["rag"]
