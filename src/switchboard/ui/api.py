@@ -1,0 +1,115 @@
+"""The two public endpoints, `/chat` and `/search`, which the MCP server offers as tools."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import gradio as gr
+
+from switchboard.errors import SettingsError, SwitchboardError
+from switchboard.types import LIMITS, Answer, Message, Retriever
+from switchboard.ui.chat import OUR_FAULT, AnswerFunction
+from switchboard.ui.conversation import settings_from
+from switchboard.ui.export import answer_as_json, passage_as_json
+
+_log = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
+
+
+def add_api(answer: AnswerFunction, retriever: Retriever, concurrency_id: str, concurrency: int) -> None:
+    """Add the endpoints to the Blocks that is being built."""
+
+    def chat(
+        question: str,
+        mode: str = "rag",
+        history: list[dict[str, str]] | None = None,
+        passages: int = 5,
+        temperature: float = 0.0,
+        max_tokens: int = 256,
+    ) -> dict[str, Any]:
+        """Answer a question down one of the four paths and say what the answer cost.
+
+        Args:
+            question: The question, in plain words.
+            mode: base, fine-tuned, rag or combined. rag and combined look the question up and cite their sources.
+            history: Earlier messages, oldest first, as objects with role (user or assistant) and content.
+            passages: How many passages to look up, from 1 to 8.
+            temperature: 0 gives the same answer each time; up to 1.5 gives more varied ones.
+            max_tokens: The longest answer in tokens, from 16 to 512.
+
+        Returns:
+            An object with question, mode, answer, abstained (the question is not covered), passages (source,
+            heading, title, score, text, cited) and metrics (milliseconds and tokens).
+        """
+
+        def run() -> dict[str, Any]:
+            conversation = [*_history(history), Message("user", question)]
+            last = None
+            for last in answer(conversation, mode, settings_from(passages, temperature, max_tokens)):
+                pass
+            return answer_as_json(question, last or Answer(mode=mode))
+
+        return _guarded(run)
+
+    def search(query: str, k: int = 5) -> dict[str, Any]:
+        """Look a question up in the help centre without asking the model.
+
+        Args:
+            query: What to search for.
+            k: How many passages at most, from 1 to 8.
+
+        Returns:
+            An object with query, covered (whether a passage reached the threshold), threshold, passages (source,
+            heading, title, score, text; best first; score is a cosine similarity, higher is closer), nearest (the
+            closest passage either way) and milliseconds.
+        """
+
+        def run() -> dict[str, Any]:
+            low, high = LIMITS["passages"]
+            if not query.strip():
+                raise SettingsError("There is nothing to search for. Please give a query.")
+            if not low <= k <= high:
+                raise SettingsError(f"k is {k:g}; it must be from {low:g} to {high:g}.")
+            found = retriever.search(query, k)
+            return {
+                "query": query,
+                "covered": bool(found.passages),
+                "threshold": round(found.threshold, 4),
+                "passages": [passage_as_json(passage) for passage in found.passages],
+                "nearest": passage_as_json(found.nearest) if found.nearest else None,
+                "milliseconds": round(found.milliseconds, 3),
+            }
+
+        return _guarded(run)
+
+    gr.api(chat, api_name="chat", concurrency_id=concurrency_id, concurrency_limit=concurrency)
+    gr.api(search, api_name="search", concurrency_limit=concurrency)
+
+
+def _history(history: list[dict[str, str]] | None) -> list[Message]:
+    """Earlier messages as values. Raises SettingsError that says what they must look like."""
+    messages = []
+    for n, message in enumerate(history or []):
+        role = "assistant" if n % 2 else "user"
+        if not isinstance(message, dict) or message.get("role") != role or not isinstance(message.get("content"), str):
+            raise SettingsError(
+                "history must alternate {'role': 'user', 'content': ...} and {'role': 'assistant', 'content': ...}, "
+                "beginning with the user."
+            )
+        messages.append(Message("assistant" if n % 2 else "user", message["content"]))
+    if len(messages) % 2:
+        raise SettingsError("history must end with the assistant's message; the new question goes into question.")
+    return messages
+
+
+def _guarded(run: Callable[[], _Result]) -> _Result:
+    """Errors as sentences: ours as they are, any other logged and told as one plain sentence."""
+    try:
+        return run()
+    except SwitchboardError as error:
+        raise gr.Error(str(error), print_exception=False) from None
+    except Exception:
+        _log.exception("An API call failed.")
+        raise gr.Error(OUR_FAULT, print_exception=False) from None

@@ -1,0 +1,202 @@
+"""The page: its parts, and which event of them does what. `create_app` builds it, `launch_options` starts it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import gradio as gr
+
+from switchboard.feedback import FeedbackStore
+from switchboard.modes import DEFAULT_MODE, MODES
+from switchboard.settings import Settings
+from switchboard.switch import Switchboard
+from switchboard.types import LIMITS, Document, GenerationSettings
+from switchboard.ui.api import add_api
+from switchboard.ui.chat import AnswerFunction, ChatEvents, Parts, memory_of
+from switchboard.ui.conversation import from_json, new_conversation
+from switchboard.ui.export import as_json, as_markdown
+from switchboard.ui.frame import about, dialog, masthead, settings_head, summaries
+from switchboard.ui.render import transcript
+from switchboard.ui.sources import article, sources_panel
+from switchboard.ui.theme import SwitchboardTheme, tokens_css
+
+_FOLDER = Path(__file__).parent
+_LIST = '${value.join("")}'
+"""The template of a component whose value is a list of HTML strings: only those that changed travel."""
+_MODEL = "model"
+_CONCURRENT_ANSWERS = 4
+"""How many turns may be under way: one is being generated, the others search and wait for it."""
+_DEFAULTS = GenerationSettings()
+
+
+class Index(Protocol):
+    """What the page needs of the knowledge index."""
+
+    def document(self, source: str) -> Document: ...
+    def describe(self) -> str: ...
+
+
+class Running(Protocol):
+    """What the page is built over."""
+
+    @property
+    def switchboard(self) -> Switchboard: ...
+    @property
+    def index(self) -> Index: ...
+    @property
+    def about(self) -> tuple[tuple[str, str], ...]: ...
+    @property
+    def settings(self) -> Settings: ...
+
+
+def create_app(running: Running, answer: AnswerFunction | None = None) -> gr.Blocks:
+    """Build the page over a running Switchboard; `answer` takes the place of its own where it has to be wrapped."""
+    answer = answer or running.switchboard.answer
+    company = running.settings.company
+    with gr.Blocks(title=f"Switchboard · {company}", analytics_enabled=False, fill_width=True) as app:
+        gr.HTML(masthead(company), elem_id="masthead", **_bare("masthead"))
+        with gr.Row(elem_id="workbench"):
+            with gr.Column(elem_id="chat"):
+                shown = gr.HTML(
+                    transcript(new_conversation(), company),
+                    html_template=_LIST,
+                    elem_id="transcript",
+                    **_bare("transcript", "ask_example", "retry", "undo", "edit", "rate"),
+                )
+                mode, question, ask, stop = _composer()
+            sources = gr.HTML(
+                sources_panel(new_conversation()), html_template=_LIST, elem_id="sources", **_bare("sources")
+            )
+        sliders = _drawer()
+        gr.HTML(about(running.about, running.index.describe()), elem_id="about-holder", **_bare("about"))
+        gr.HTML(
+            dialog(), elem_id="dialog-holder", server_functions=[_article_of(running.index), export], **_bare("dialog")
+        )
+        memory = gr.HTML(
+            memory_of(new_conversation()), html_template="", elem_id="memory", **_bare("memory", "restore")
+        )
+        parts = Parts(shown, sources, memory, gr.State(None), question, mode)
+        events = ChatEvents(parts, answer, FeedbackStore(running.settings.data / "feedback.sqlite"), company)
+        _connect(events, parts, ask, stop, sliders)
+        add_api(answer, running.switchboard.retriever, _MODEL, _CONCURRENT_ANSWERS)
+    app.queue(default_concurrency_limit=_CONCURRENT_ANSWERS)
+    return app
+
+
+def launch_options(settings: Settings) -> dict[str, Any]:
+    """Everything that `Blocks.launch` needs: the look, the address, and what is switched off."""
+    script = (_FOLDER / "page.js").read_text(encoding="utf-8")
+    return {
+        "theme": SwitchboardTheme(),
+        "css": tokens_css() + (_FOLDER / "page.css").read_text(encoding="utf-8"),
+        "head": f"<script>{script}</script>",
+        "server_name": settings.host,
+        "server_port": settings.port,
+        "mcp_server": True,
+        "allowed_paths": [],
+        "ssr_mode": False,
+        "show_error": False,
+        "share": False,
+        "run_history": False,
+        "enable_monitoring": False,
+        "footer_links": [],
+    }
+
+
+def export(request: dict[str, Any]) -> str:
+    """A conversation that the browser sends, as the text of a file; nothing is written here."""
+    conversation = from_json(request.get("conversation"))
+    return as_markdown(conversation) if request.get("format") == "md" else as_json(conversation)
+
+
+def _article_of(index: Index) -> Callable[[dict[str, Any]], str]:
+    def open_article(request: dict[str, Any]) -> str:
+        """An article as HTML with the passage from `start` to `end` marked."""
+        return article(index.document(str(request["source"])), int(request["start"]), int(request["end"]))
+
+    return open_article
+
+
+def _bare(name: str, *events: str) -> dict[str, Any]:
+    """What all our HTML components share: no style of Gradio's, and a line that hands them to page.js."""
+    listed = ", ".join(f"'{event}'" for event in events)
+    connect = f"switchboard.connect('{name}', {{element, trigger, props, server, watch, events: [{listed}]}});"
+    return {"js_on_load": connect, "apply_default_css": False, "container": False, "padding": False}
+
+
+def _composer() -> tuple[Any, Any, Any, Any]:
+    """The switch, the question and its buttons."""
+    with gr.Column(elem_id="composer"):
+        with gr.Row(elem_id="switch-row"):
+            choices = [(mode.label, mode.name) for mode in MODES.values() if mode.in_chat]
+            mode = gr.Radio(
+                choices, value=DEFAULT_MODE, label="Answer with", elem_id="switch", container=False, interactive=True
+            )
+            gr.HTML(summaries(), elem_id="summary", **_bare("summary"))
+        with gr.Row(elem_id="ask-row"):
+            question = gr.Textbox(
+                label="Your question",
+                placeholder="Ask about plans, bills, moving, faults …",
+                lines=1,
+                max_lines=6,
+                show_label=False,
+                container=False,
+                autofocus=True,
+                elem_id="question",
+            )
+            ask = gr.Button("Ask", elem_id="ask", variant="primary", min_width=0)
+            stop = gr.Button("Stop", elem_id="stop", variant="secondary", min_width=0)
+    return mode, question, ask, stop
+
+
+def _drawer() -> list[Any]:
+    """The settings: three sliders and the way back to their defaults."""
+    with gr.Column(elem_id="settings"):
+        gr.HTML(settings_head(), **_bare("settings"))
+        sliders = [
+            _slider("passages", "Passages", "How many passages the model may read. More covers more, and takes longer.", 1),
+            _slider("temperature", "Temperature", "0 gives the same answer each time. Higher is freer, and less exact.", 0.1),
+            _slider("max_tokens", "Answer length", "The most tokens an answer may have. A token is about ¾ of a word.", 16),
+        ]
+        reset = gr.Button("Reset to defaults", elem_id="reset", size="sm")
+    reset.click(
+        lambda: [getattr(_DEFAULTS, name) for name in LIMITS], None, sliders, queue=False, api_visibility="private"
+    )
+    return sliders
+
+
+def _slider(name: str, label: str, info: str, step: float) -> Any:
+    low, high = LIMITS[name]
+    value = getattr(_DEFAULTS, name)
+    return gr.Slider(low, high, value, step=step, label=label, info=info, elem_id=f"setting-{name}", buttons=[])
+
+
+def _connect(events: ChatEvents, parts: Parts, ask: Any, stop: Any, sliders: list[Any]) -> None:
+    """Say which event runs which handler. Whatever answers is followed by `generate`, which alone waits in line."""
+    quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    shown = parts.transcript
+    starts = [
+        gr.on([ask.click, parts.question.submit], events.ask, [parts.question, parts.mode, parts.memory], parts.all(), **quiet),
+        shown.ask_example(events.ask_example, [parts.mode, parts.memory], parts.all(), **quiet),
+        shown.retry(events.retry, [parts.mode, parts.memory], parts.all(), **quiet),
+        shown.edit(events.edit, [parts.mode, parts.memory], parts.all(), **quiet),
+    ]
+    answering = [
+        start.then(
+            events.generate,
+            [parts.live, *sliders],
+            parts.all(),
+            concurrency_id=_MODEL,
+            concurrency_limit=_CONCURRENT_ANSWERS,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+        for start in starts
+    ]
+    stop.click(events.stop, [parts.live], parts.all(), cancels=answering, **quiet)
+    parts.memory.restore(events.open, [parts.memory, parts.live], parts.all(), cancels=answering, **quiet)
+    parts.mode.change(None, [parts.mode], None, js="(mode) => { switchboard.setMode(mode); }", **quiet)
+    shown.undo(events.undo, [parts.memory], parts.all(), **quiet)
+    shown.rate(events.rate, [parts.memory], parts.all(), **quiet)

@@ -1,0 +1,191 @@
+"""What happens in the chat: each event takes the visitor's conversation and gives back what the page shows.
+
+Nothing of a visitor is kept here. The conversation comes from the browser with each event; the one whose answer is
+being made is in the session's `live` state, so that Stop can keep what was said.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import gradio as gr
+
+from switchboard.errors import SwitchboardError
+from switchboard.feedback import FeedbackStore
+from switchboard.modes import MODES
+from switchboard.types import Answer, GenerationSettings, Message
+from switchboard.ui import conversation as talk
+from switchboard.ui.conversation import Conversation
+from switchboard.ui.render import transcript
+from switchboard.ui.sources import sources_panel
+
+AnswerFunction = Callable[[Sequence[Message], str, GenerationSettings], Iterator[Answer]]
+Update = dict[Any, Any]
+
+OUR_FAULT = "Something went wrong on our side; please try again."
+_FRAME_SECONDS = 0.05
+"""The page is redrawn at most this often: no eye needs each token of a fast model on its own."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The components that the chat's events write to."""
+
+    transcript: Any
+    sources: Any
+    memory: Any
+    live: Any
+    question: Any
+    mode: Any
+
+    def all(self) -> list[Any]:
+        return [self.transcript, self.sources, self.memory, self.live, self.question, self.mode]
+
+
+class ChatEvents:
+    """The handlers. They share the way to answer and the feedback file, and no state of any visitor."""
+
+    def __init__(self, parts: Parts, answer: AnswerFunction, feedback: FeedbackStore, company: str) -> None:
+        self._parts = parts
+        self._answer = answer
+        self._feedback = feedback
+        self._company = company
+
+    def ask(self, question: str, mode: str, memory: object) -> Update:
+        """Put the question into the conversation, to be answered by `generate`."""
+        return self._begun(lambda: _current(memory).asked(question, mode))
+
+    def ask_example(self, mode: str, memory: object, event: gr.EventData) -> Update:
+        """Ask one of the welcome's questions."""
+        return self._begun(lambda: _current(memory).asked(_datum(event, "question"), mode))
+
+    def retry(self, mode: str, memory: object) -> Update:
+        """Ask the last question again, down the path that the switch is on."""
+        conversation = _current(memory)
+        if not conversation.last:
+            return self._idle()
+        question = conversation.last.question
+        return self._begun(lambda: conversation.before(conversation.turns[-1].id).asked(question, mode))
+
+    def edit(self, mode: str, memory: object, event: gr.EventData) -> Update:
+        """Ask an earlier question in other words; the turns after it go."""
+        conversation = _current(memory)
+        earlier = conversation.before(_datum(event, "turn"))
+        return self._begun(lambda: earlier.asked(_datum(event, "text"), mode))
+
+    def undo(self, memory: object) -> Update:
+        """Take the last turn back and its question into the box."""
+        conversation = _current(memory)
+        if not conversation.last:
+            return self._idle()
+        update = self._shown(conversation.before(conversation.last.id))
+        return {**update, self._parts.question: conversation.last.question}
+
+    def open(self, memory: object, live: Conversation | None) -> Update:
+        """Show the conversation that the browser brings; one that was being answered is stopped and kept."""
+        conversation = _current(memory)
+        left = [live.stopped()] if live and live.working and live.id != conversation.id else []
+        update = self._shown(conversation, *left)
+        if conversation.turns:
+            update[self._parts.mode] = _on_switch(talk.last_mode(conversation))
+        return update
+
+    def stop(self, live: Conversation | None) -> Update:
+        """Keep what was said and mark it as stopped; the model itself stops because its iterator is closed."""
+        if not live or not live.working:
+            return self._idle()
+        return self._shown(live.stopped())
+
+    def rate(self, memory: object, event: gr.EventData) -> Update:
+        """Store a like or a dislike; the same one again takes it back."""
+        conversation = _current(memory)
+        turn = conversation.turn(_datum(event, "turn"))
+        if turn is None or turn.state == "failed":
+            return self._idle()
+        liked = None if event.liked == turn.liked else bool(event.liked)
+        self._feedback.add(turn.id, turn.question, turn.answer, liked)
+        return self._shown(conversation.updated(replace(turn, liked=liked)))
+
+    def generate(
+        self, live: Conversation | None, passages: float, temperature: float, max_tokens: float
+    ) -> Iterator[Update]:
+        """Answer the working turn. Closing this iterator, as Gradio does on cancel and disconnect, stops the model."""
+        if not live or not live.last or not live.working:
+            return
+        conversation, turn = live, replace(live.last, phase="searching" if MODES[live.last.mode].searches else "writing")
+        yield self._frame(conversation.updated(turn))
+        answers: Iterator[Answer] | None = None
+        try:
+            settings = talk.settings_from(passages, temperature, max_tokens)
+            answers = self._answer(conversation.messages(), turn.mode, settings)
+            drawn = 0.0
+            for answer in answers:
+                found = bool(answer.passages) and not turn.answer.passages
+                turn = replace(turn, answer=answer, phase="reading" if answer.passages else "writing")
+                if found or time.perf_counter() - drawn > _FRAME_SECONDS:
+                    drawn = time.perf_counter()
+                    yield self._frame(conversation.updated(turn), sources=found)
+            turn = replace(turn, state="done")
+        except SwitchboardError as error:
+            turn = replace(turn, state="failed", error=str(error))
+        except Exception:
+            _log.exception("A turn in mode %s failed.", turn.mode)
+            turn = replace(turn, state="failed", error=OUR_FAULT)
+        finally:
+            close = getattr(answers, "close", None)
+            if close:
+                close()
+        yield self._shown(conversation.updated(turn))
+
+    def _begun(self, make: Callable[[], Conversation]) -> Update:
+        try:
+            conversation = make()
+        except SwitchboardError as error:
+            gr.Warning(str(error))
+            return self._idle()
+        return {**self._shown(conversation), self._parts.live: conversation, self._parts.question: ""}
+
+    def _frame(self, conversation: Conversation, sources: bool = False) -> Update:
+        """What changes while an answer is being made."""
+        update = {self._parts.transcript: transcript(conversation, self._company), self._parts.live: conversation}
+        return {**update, self._parts.sources: sources_panel(conversation)} if sources else update
+
+    def _shown(self, conversation: Conversation, *others: Conversation) -> Update:
+        """The whole conversation, on the page and in the browser's memory; nothing is being made."""
+        return {
+            **self._frame(conversation, sources=True),
+            self._parts.memory: memory_of(conversation, *others),
+            self._parts.live: None,
+        }
+
+    def _idle(self) -> Update:
+        """Nothing changes, and nothing is to be answered."""
+        return {self._parts.live: None}
+
+
+def memory_of(conversation: Conversation, *others: Conversation) -> dict[str, Any]:
+    """What the browser is to keep: the conversation on the page, and others that changed."""
+    return {"current": talk.to_json(conversation), "others": [talk.to_json(other) for other in others]}
+
+
+def _current(memory: object) -> Conversation:
+    return talk.from_json(memory.get("current") if isinstance(memory, Mapping) else None)
+
+
+def _datum(event: gr.EventData, name: str) -> str:
+    """A text that came with an event; empty when the page sent something else."""
+    value = getattr(event, name, "")
+    return value if isinstance(value, str) else ""
+
+
+def _on_switch(mode: str) -> Any:
+    """The switch's value; a mode that is not on it leaves it alone."""
+    return mode if MODES[mode].in_chat else gr.skip()
+
+

@@ -1,0 +1,80 @@
+"""The parts of the page that never change while it is open, as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from switchboard.modes import DEFAULT_MODE, MODES
+from switchboard.ui.markup import plain
+
+
+def masthead(company: str) -> str:
+    """The head of the page: the name, the line under it, and what opens the drawers."""
+    return (
+        '<div class="brand"><h1 class="wordmark"><span class="mark" aria-hidden="true"><i></i></span>Switchboard</h1>'
+        f'<p class="tagline"><span class="company">{plain(company)}</span> One small model, two ways to know things</p></div>'
+        '<nav class="tools" aria-label="Conversation and settings">'
+        + _tool("conversations", "Conversations", expands="conversations")
+        + _tool("new", "New conversation")
+        + _tool("export", "Export", expands="export-menu")
+        + _tool("settings", "Settings", expands="settings")
+        + _tool("about", "About this model", expands="about")
+        + '<div id="export-menu" class="menu" hidden>'
+        '<button type="button" data-action="export" data-format="md">As Markdown</button>'
+        '<button type="button" data-action="export" data-format="json">As JSON</button></div></nav>'
+        '<aside id="conversations" class="drawer left" role="dialog" aria-label="Conversations" hidden>'
+        '<header class="drawer-head"><h2>Conversations</h2>' + _close() + "</header>"
+        '<ul id="conversation-list"></ul>'
+        '<p class="drawer-note">Kept in this browser only, the latest twenty.</p></aside>'
+        '<div id="announcer" class="sr-only" role="status" aria-live="polite"></div>'
+    )
+
+
+def settings_head() -> str:
+    """The head of the settings drawer."""
+    return f'<header class="drawer-head"><h2>Settings</h2>{_close()}</header>'
+
+
+def summaries() -> str:
+    """The plain line of each path; the page shows the chosen one's."""
+    lines = "".join(
+        f'<p data-mode="{mode.name}"{"" if mode.name == DEFAULT_MODE else " hidden"}>{plain(mode.summary)}</p>'
+        for mode in MODES.values()
+        if mode.in_chat
+    )
+    return f'<div aria-live="polite">{lines}</div>'
+
+
+def about(lines: Iterable[tuple[str, str]], index: str) -> str:
+    """What runs here: model, device, adapters, index."""
+    rows = "".join(f"<div><dt>{plain(name)}</dt><dd>{plain(value)}</dd></div>" for name, value in (*lines, ("Index", index)))
+    return (
+        '<aside id="about" class="drawer right" role="dialog" aria-label="About this model" hidden>'
+        f'<header class="drawer-head"><h2>About this model</h2>{_close()}</header><dl class="about">{rows}</dl>'
+        '<p class="drawer-note">Other programs can ask too: <a href="?view=api">the API and the MCP tools</a>.</p></aside>'
+    )
+
+
+def dialog() -> str:
+    """The dialog that whole articles open in."""
+    return (
+        '<dialog id="article" aria-labelledby="article-title"><div class="article-bar">'
+        '<button type="button" class="close" data-action="close-article" aria-label="Close the article">'
+        '<i class="icon icon-close" aria-hidden="true"></i></button></div>'
+        '<div id="article-body" tabindex="0"></div></dialog>'
+    )
+
+
+def _tool(action: str, label: str, expands: str = "") -> str:
+    controls = f' aria-expanded="false" aria-controls="{expands}"' if expands else ""
+    return (
+        f'<button type="button" class="tool" data-action="{action}"{controls} title="{label}">'
+        f'<i class="icon icon-{action}" aria-hidden="true"></i><span>{label}</span></button>'
+    )
+
+
+def _close() -> str:
+    return (
+        '<button type="button" class="close" data-action="close-drawer" aria-label="Close">'
+        '<i class="icon icon-close" aria-hidden="true"></i></button>'
+    )

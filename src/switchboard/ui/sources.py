@@ -1,0 +1,114 @@
+"""The sources panel and the article dialog as HTML: a group a turn, a card a passage."""
+
+from __future__ import annotations
+
+from switchboard.modes import MODES
+from switchboard.types import Document, Passage
+from switchboard.ui.conversation import Conversation, Turn
+from switchboard.ui.markup import highlight, plain, render_article, render_markdown
+from switchboard.ui.render import chip, source_id
+
+_EMPTY = (
+    '<p class="sources-empty">Passages from the help centre appear here, each with how close it is to the question '
+    "and whether the answer cites it.</p>"
+)
+
+
+def sources_panel(conversation: Conversation) -> list[str]:
+    """The groups of the panel, the latest turn's first and open."""
+    if not conversation.turns:
+        return [_EMPTY]
+    count = len(conversation.turns)
+    return [_group(turn, count - n, opened=n == 0) for n, turn in enumerate(reversed(conversation.turns))]
+
+
+def article(document: Document, start: int, end: int) -> str:
+    """A whole article, the blocks of one passage of it marked."""
+    updated = f" · updated {plain(document.updated)}" if document.updated else ""
+    return (
+        f'<p class="article-topic">{plain(document.topic)}{updated}</p><h2 id="article-title">{plain(document.title)}</h2>'
+        f'<div class="article-text">{render_article(document.text, start, end)}</div>'
+    )
+
+
+def _group(turn: Turn, number: int, opened: bool) -> str:
+    return (
+        f'<details class="group" id="sources-{turn.id}" data-turn="{turn.id}"{" open" if opened else ""}>'
+        f'<summary><span class="group-number">{number}</span><span class="group-question">{plain(turn.question)}</span>'
+        f"{chip(turn.mode)}</summary>{_content(turn)}</details>"
+    )
+
+
+def _content(turn: Turn) -> str:
+    answer = turn.answer
+    if not MODES[turn.mode].searches:
+        return (
+            '<p class="no-sources">No sources on this path: it answers from what it learned in training, and '
+            "nothing was looked up.</p>"
+        )
+    if answer.passages:
+        cards = "".join(_card(turn, n, passage, n in answer.cited) for n, passage in enumerate(answer.passages, 1))
+        return f'<p class="group-note">{_note(turn)}</p><ol class="cards">{cards}</ol>'
+    if turn.state == "working":
+        return '<p class="no-sources">Looking for passages …</p>'
+    if answer.nearest:
+        return _nearest(turn, answer.nearest)
+    return '<p class="no-sources">Nothing was found.</p>'
+
+
+def _note(turn: Turn) -> str:
+    retrieved, cited = len(turn.answer.passages), len(turn.answer.cited)
+    found = f"{retrieved} passage{'' if retrieved == 1 else 's'} found"
+    if turn.state == "working":
+        return f"{found}."
+    return f"{found}, {cited or 'none'} cited."
+
+
+def _card(turn: Turn, number: int, passage: Passage, cited: bool) -> str:
+    badge = '<span class="cited-badge">Cited</span>' if cited else ""
+    body = highlight(render_markdown(passage.text.strip()), turn.question)
+    more = "" if cited else '<button type="button" class="link" data-action="expand">Show all of it</button>'
+    return (
+        f'<li class="card" id="{source_id(turn.id, number)}" data-cited="{str(cited).lower()}" tabindex="-1" '
+        f'data-mode="{turn.mode}" aria-label="Source {number}{", cited" if cited else ""}: {plain(passage.label)}">'
+        f'<div class="card-head"><span class="card-number" aria-hidden="true">{number}</span>'
+        f'<h3 class="card-title">{_title(passage)}</h3>{badge}</div>{_similarity(passage.score)}'
+        f'<div class="card-text">{body}</div>'
+        f'<div class="card-foot">{_open_button(passage)}{more}'
+        f'<a class="link back" href="#turn-{turn.id}">Back to the answer</a>{_updated(passage)}</div></li>'
+    )
+
+
+def _nearest(turn: Turn, passage: Passage) -> str:
+    body = highlight(render_markdown(passage.text.strip()), turn.question)
+    return (
+        f'<p class="no-sources">{plain(turn.answer.notice)} That threshold was set on questions known to be covered or '
+        "not. The nearest passage fell short of it:</p>"
+        f'<div class="card nearest" data-cited="false"><div class="card-head"><h3 class="card-title">{_title(passage)}</h3>'
+        f'</div>{_similarity(passage.score)}<div class="card-text">{body}</div>'
+        f'<div class="card-foot">{_open_button(passage)}{_updated(passage)}</div></div>'
+    )
+
+
+def _title(passage: Passage) -> str:
+    heading = f' <span class="card-heading">› {plain(passage.heading)}</span>' if passage.heading else ""
+    return f"{plain(passage.title)}{heading}"
+
+
+def _similarity(score: float) -> str:
+    width = round(max(0.0, min(1.0, score)) * 100)
+    return (
+        f'<p class="similarity"><span class="bar" aria-hidden="true"><span style="width:{width}%"></span></span>'
+        f"<span>{score:.2f} similarity <small>1 is closest</small></span></p>"
+    )
+
+
+def _open_button(passage: Passage) -> str:
+    return (
+        f'<button type="button" class="link" data-action="article" data-source="{plain(passage.source)}" '
+        f'data-start="{int(passage.start)}" data-end="{int(passage.end)}">Open article</button>'
+    )
+
+
+def _updated(passage: Passage) -> str:
+    return f'<time class="updated">Updated {plain(passage.updated)}</time>' if passage.updated else ""

@@ -1,0 +1,197 @@
+"""The page over fakes that answer in a moment: `python tests/browser/demo.py [PORT]` serves it."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
+
+from switchboard.settings import Settings  # noqa: E402
+from switchboard.switch import Switchboard  # noqa: E402
+from switchboard.types import Document, GenerationSettings, Message, Passage, SearchResult, Token  # noqa: E402
+
+HOSTILE = (
+    'See <img src=x onerror="window.hacked=1"> and <script>window.hacked=2</script> '
+    "![pic](https://evil.example/x.png) [link](javascript:window.hacked=3) ${window.hacked=4} `{{constructor}}`"
+)
+"""Asked for with the word `hostile`: what a poisoned document or a misled model would say."""
+
+_ARTICLES = (
+    (
+        "plans/fibre-plans-and-prices.md",
+        "Fibre plans and prices",
+        "Plans and prices",
+        "2026-09-14",
+        "Fernwave has four home fibre plans on a 24-month contract, all with unlimited data.\n\n"
+        "## Monthly prices and speeds\n\n- Fibre 100 costs **£27** a month: 100 Mbps down and 20 Mbps up.\n"
+        "- Fibre 500 costs **£36** a month: 500 Mbps down and 100 Mbps up.\n"
+        "- Fibre 900 costs **£45** a month: 900 Mbps down and 200 Mbps up.\n"
+        "- Fibre 2000 costs **£62** a month and needs the Wave 7 router, which is included.\n\n"
+        "## Set-up charge\n\nSet-up of Fibre 100 costs £25, once. Set-up of Fibre 500, Fibre 900 and Fibre 2000 is free. "
+        "The set-up charge does not apply if you install the kit yourself.\n",
+    ),
+    (
+        "plans/rolling-fibre-plans.md",
+        "Rolling fibre plans",
+        "Plans and prices",
+        "2026-08-30",
+        "Flex plans have the same fibre speeds without a fixed term.\n\n## Prices\n\nFibre 100 Flex costs £34 a month, "
+        "Fibre 500 Flex £43 a month and Fibre 900 Flex £52 a month. Set-up costs £60 for all of them. There is no Flex "
+        "price for Fibre 2000.\n\n## Ending a Flex plan\n\nYou give 30 days' notice. The router is lent, so please send it "
+        "back within 21 days.\n",
+    ),
+    (
+        "billing/failed-direct-debit.md",
+        "Failed Direct Debit payments",
+        "Billing",
+        "2026-05-11",
+        "When your bank turns a Direct Debit down, we try once more after 5 working days.\n\n## What it costs\n\nThe first "
+        "Direct Debit that failed in 12 months costs nothing. From the second failed payment on there is a fee of £5 each "
+        "time. We send a text before we try again.\n",
+    ),
+    (
+        "outages/outage-credit-broadband.md",
+        "Credit for a broadband outage",
+        "Outages",
+        "2026-07-02",
+        "You get money back for a broadband outage without asking for it.\n\n## How much\n\nIf a total loss of service is "
+        "not fixed after 2 full working days, you get £9.40 for each calendar day after that. The credit is on your bill "
+        "within 30 days.\n",
+    ),
+)
+
+
+def documents() -> dict[str, Document]:
+    """The demo's articles by their source."""
+    return {
+        source: Document(source, title, topic, updated, text, "0" * 64)
+        for source, title, topic, updated, text in _ARTICLES
+    }
+
+
+def passages() -> list[Passage]:
+    """One passage a section, its offsets those of the document."""
+    found = []
+    for document in documents().values():
+        heading, start = "", 0
+        for block in document.text.split("\n\n"):
+            start = document.text.index(block, start)
+            if block.startswith("## "):
+                heading = block[3:]
+            else:
+                end = start + len(block)
+                found.append(
+                    Passage(document.source, document.title, heading, block, start, end, document.updated)
+                )
+    return found
+
+
+class SlowGenerator:
+    """Says a reply that fits the prompt, a word at a time with a pause, and counts how often it was closed."""
+
+    context_tokens = 4096
+    refused_adapters: Mapping[str, str] = {}
+
+    def __init__(self, pause: float = 0.03) -> None:
+        self.pause = pause
+        self.closed = 0
+        self.words = 0
+
+    def count_tokens(self, messages: Sequence[Message]) -> int:
+        return sum(len(message.content.split()) for message in messages)
+
+    def stream(self, messages: Sequence[Message], settings: GenerationSettings, adapter: str | None) -> Iterator[Token]:
+        question = messages[-1].content.split("Question:")[-1].strip()
+        cited = "[1]" in messages[-1].content
+        try:
+            time.sleep(self.pause * 12)
+            if "crash" in question:
+                raise RuntimeError("secret detail")
+            for n, word in enumerate(self._reply(question, cited, adapter).split(" ")[: settings.max_tokens]):
+                time.sleep(self.pause)
+                self.words += 1
+                yield Token((" " if n else "") + word, self.count_tokens(messages), 12 if adapter else 0)
+        finally:
+            self.closed += 1
+
+    def _reply(self, question: str, cited: bool, adapter: str | None) -> str:
+        if "hostile" in question:
+            return HOSTILE + " [1]"
+        if "long" in question:
+            return " ".join(f"word{n}" for n in range(400))
+        if cited:
+            return (
+                "Fibre 500 costs **£36 a month** on a 24-month contract, with 500 Mbps down and 100 Mbps up [1]. "
+                "Without a fixed term it is £43 a month, and set-up costs £60 [2]. [9]"
+            )
+        return "Happy to help! Fibre 500 is £36 a month with us, on a 24-month contract, and set-up is free."
+
+
+class WordRetriever:
+    """Ranks the demo's passages by the words they share with the query."""
+
+    threshold = 0.3
+
+    def search(self, query: str, k: int) -> SearchResult:
+        time.sleep(0.15)
+        words = {word.strip("?!.,").lower() for word in query.split()}
+        scored = sorted(
+            (
+                replace(p, score=min(0.93, len(words & set(f"{p.label} {p.text}".lower().split())) / max(1, len(words))))
+                for p in passages()
+            ),
+            key=lambda p: -p.score,
+        )
+        covered = tuple(scored[:k]) if scored[0].score >= self.threshold else ()
+        return SearchResult(query, covered, scored[0], self.threshold, 9.4)
+
+
+class DemoIndex:
+    """The articles, as the page asks for them."""
+
+    def __init__(self) -> None:
+        self.documents = documents()
+
+    def document(self, source: str) -> Document:
+        return self.documents[source]
+
+    def describe(self) -> str:
+        return f"{len(self.documents)} articles, {len(passages())} passages, words in common"
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Looks like switchboard.build.Running."""
+
+    switchboard: Switchboard
+    index: DemoIndex
+    about: tuple[tuple[str, str], ...]
+    settings: Settings
+
+
+def demo(data: Path, port: int = 7860, pause: float = 0.03) -> Demo:
+    """A Switchboard over fakes that keeps its files below `data`."""
+    settings = Settings(data=data, port=port)
+    board = Switchboard(SlowGenerator(pause), WordRetriever(), settings.company)
+    about = (
+        ("Model", "SmolLM2-135M-Instruct, 135 million parameters"),
+        ("Device", "CPU, 2 threads (no CUDA device found)"),
+        ("Weights", "NF4, computing in bfloat16, because that is what fits a laptop"),
+        ("Adapters", "customer-service, reader"),
+    )
+    return Demo(board, DemoIndex(), about, settings)
+
+
+if __name__ == "__main__":
+    from switchboard.ui.app import create_app, launch_options
+
+    chosen = int(sys.argv[1]) if len(sys.argv) > 1 else 7861
+    with tempfile.TemporaryDirectory() as folder:
+        running = demo(Path(folder), chosen)
+        create_app(running).launch(**launch_options(running.settings))
