@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test setup check format clean help
+.PHONY: run test test-slow setup browser check format clean help
 
 run: setup  ## Open the chat on http://127.0.0.1:7860 (PORT=7861 make run for another port)
 	@$(BIN)/python app.py
@@ -12,7 +12,6 @@ run: setup  ## Open the chat on http://127.0.0.1:7860 (PORT=7861 make run for an
 setup: $(VENV)/.ready  ## Create .venv with everything the app needs, models and index included
 
 test: setup $(VENV)/.test-ready  ## Lint, type-check and run all tests, browser included
-	@$(BIN)/python tests/browser/find_chromium.py --install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -52,4 +51,14 @@ $(VENV)/.ready: $(VENV)/.installed
 $(VENV)/.test-ready: requirements-dev.txt $(VENV)/.installed
 	@echo "Installing what the tests and the training need ..."
 	@$(PIP) install -r requirements-dev.txt -c constraints.txt
+	@$(MAKE) --no-print-directory browser
 	@touch $@
+
+browser:  ## Have a Chromium for the browser tests, where apt and root allow
+	@command -v chromium chromium-browser google-chrome >/dev/null || test -n "$$CHROMIUM" || { \
+		echo "Installing Chromium for the browser tests ..."; \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; \
+		else \
+			echo "That needs root and apt: install chromium yourself, or name one in CHROMIUM."; \
+		fi; }

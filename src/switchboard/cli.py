@@ -1,6 +1,6 @@
 """The command line: ask, search, index, retrieve-eval, calibrate, train, feedback and setup.
 
-    python -m switchboard ask "How much is Fibre 500?" --mode rag
+python -m switchboard ask "How much is Fibre 500?" --mode rag
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -116,6 +117,31 @@ def retrieve_eval(
     print(f"{'':8}{'nDCG@10':>10}{'Recall@10':>12}{'Recall@100':>12}")
     for name, row in scores.items():
         print(f"{name:8}{row['ndcg@10']:>10.4f}{row['recall@10']:>12.4f}{row['recall@100']:>12.4f}")
+
+
+@app.command(epilog="Example: python -m switchboard calibrate evaluation/coverage")
+def calibrate(
+    folder: Annotated[Path, typer.Argument(help="*.jsonl of questions known to be covered or not.")],
+    as_json: AsJson = False,
+) -> None:
+    """Choose the similarity below which a question counts as not covered, and say how well it tells them apart."""
+    from switchboard.build import open_index  # noqa: PLC0415
+    from switchboard.retrieval import calibration  # noqa: PLC0415
+
+    rows = calibration.read_coverage(folder)
+    opened = open_index(Settings.from_environment(), to_stderr)
+    with tqdm(unit="question", file=sys.stderr) as bar:
+        found = calibration.calibrate(opened, rows, partial(_advance, bar))
+    if as_json:
+        _print_json(asdict(found))
+        return
+    print(
+        f"Threshold {found.threshold:.2f} (set it with SWITCHBOARD_THRESHOLD). On {found.held_out} questions it was not "
+        f"chosen on,\n{found.covered_passed:.0%} of the covered pass and {found.uncovered_stopped:.0%} of the others "
+        "are stopped.\nThe right article is among the first"
+    )
+    for name, shares in found.recall.items():
+        print(f"  {name:6} " + ", ".join(f"{k}: {share:.0%}" for k, share in shares.items()))
 
 
 @app.command(epilog="Example: python -m switchboard train customer-service")

@@ -1,0 +1,1 @@
+"""Training: data that is checked before it teaches, and LoRA adapters made from recipes."""
