@@ -13,7 +13,6 @@ import pytest
 import torch
 import yaml
 from peft import PeftModel
-from training_fakes import tiny_model
 from transformers import AutoModelForCausalLM
 
 from switchboard.errors import AdapterError, TrainingDataError
@@ -21,6 +20,7 @@ from switchboard.progress import quietly
 from switchboard.settings import ROOT, Settings
 from switchboard.training.recipe import read_recipe
 from switchboard.training.train import last_checkpoint, train
+from training_fakes import tiny_model
 
 RECIPE = {
     "data": ["data/*.jsonl"],

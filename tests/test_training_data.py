@@ -9,12 +9,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from training_fakes import tiny_tokenizer
 
 from switchboard.errors import TrainingDataError
 from switchboard.prompts import READER_DECLINE, SERVICE_DECLINE
 from switchboard.training.data import Example, parse_record, read_records, render, split, tokenize
 from switchboard.training.packing import pack, tensors
+from training_fakes import tiny_tokenizer
 
 GOOD = {"messages": [{"role": "user", "content": "How much?"}, {"role": "assistant", "content": "It costs £27."}]}
 PASSAGES = [{"title": "Fibre", "heading": "Prices", "text": "Fibre 100 costs £27."}, {"title": "TV", "text": "£9."}]

@@ -25,6 +25,8 @@ HELD_OUT = 8
 """XQuAD has 48 articles of 5 paragraphs each; this many are kept for measuring."""
 XQUAD = Path("xquad_en/xquad.en.json")
 CLAPNQ = Path("clapnq_dev/annotated_data/dev/clapnq_dev_answerable.jsonl")
+QUESTIONS = 9
+"""How many of a set's questions are used: with their passages they fill one pack."""
 LONGEST_ANSWER = 45
 """Words above which an answer is left out."""
 LONGEST_SENTENCE = 32
@@ -134,9 +136,9 @@ def _xquad_rows(articles: Sequence[Sequence[Paragraph]], rng: random.Random, set
         asked = [(q, p) for p in kept for q in p.questions][:: 1 if half else 2]
         answers = [(q.text, answer_sentence(p.text, q), fill.index(p) + 1) for q, p in asked]
         short = [(question, answer, n) for question, answer, n in answers if len(answer.split()) <= LONGEST_ANSWER]
-        rows = [_row(question, f"{answer} [{n}].", fill) for question, answer, n in short[:12]]
+        rows = [_row(question, f"{answer} [{n}].", fill) for question, answer, n in short[:QUESTIONS]]
         without = [q for p in article if p not in kept for q in p.questions]
-        declined = rng.sample(without, min(len(without), 4, max(1, round(len(rows) / 3))))
+        declined = rng.sample(without, min(len(without), max(1, round(len(rows) / 3))))
         rows += [_row(q.text, READER_DECLINE, fill) for q in declined]
         yield from rows
 
