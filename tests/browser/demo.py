@@ -28,41 +28,63 @@ _ARTICLES = (
         "Fibre plans and prices",
         "Plans and prices",
         "2026-09-14",
-        "Fernwave has four home fibre plans on a 24-month contract, all with unlimited data.\n\n"
-        "## Monthly prices and speeds\n\n- Fibre 100 costs **£27** a month: 100 Mbps down and 20 Mbps up.\n"
-        "- Fibre 500 costs **£36** a month: 500 Mbps down and 100 Mbps up.\n"
-        "- Fibre 900 costs **£45** a month: 900 Mbps down and 200 Mbps up.\n"
-        "- Fibre 2000 costs **£62** a month and needs the Wave 7 router, which is included.\n\n"
-        "## Set-up charge\n\nSet-up of Fibre 100 costs £25, once. Set-up of Fibre 500, Fibre 900 and Fibre 2000 is free. "
-        "The set-up charge does not apply if you install the kit yourself.\n",
+        """Fernwave has four home fibre plans on a 24-month contract, all with unlimited data.
+
+## Monthly prices and speeds
+
+- Fibre 100 costs **£27** a month: 100 Mbps down and 20 Mbps up.
+- Fibre 500 costs **£36** a month: 500 Mbps down and 100 Mbps up.
+- Fibre 900 costs **£45** a month: 900 Mbps down and 200 Mbps up.
+- Fibre 2000 costs **£62** a month and needs the Wave 7 router, which is included.
+
+## Set-up charge
+
+Set-up of Fibre 100 costs £25, once. Set-up of Fibre 500, Fibre 900 and Fibre 2000 is free. The set-up charge does
+not apply if you install the kit yourself.
+""",
     ),
     (
         "plans/rolling-fibre-plans.md",
         "Rolling fibre plans",
         "Plans and prices",
         "2026-08-30",
-        "Flex plans have the same fibre speeds without a fixed term.\n\n## Prices\n\nFibre 100 Flex costs £34 a month, "
-        "Fibre 500 Flex £43 a month and Fibre 900 Flex £52 a month. Set-up costs £60 for all of them. There is no Flex "
-        "price for Fibre 2000.\n\n## Ending a Flex plan\n\nYou give 30 days' notice. The router is lent, so please send it "
-        "back within 21 days.\n",
+        """Flex plans have the same fibre speeds without a fixed term.
+
+## Prices
+
+Fibre 100 Flex costs £34 a month, Fibre 500 Flex £43 a month and Fibre 900 Flex £52 a month. Set-up costs £60 for
+all of them. There is no Flex price for Fibre 2000.
+
+## Ending a Flex plan
+
+You give 30 days' notice. The router is lent, so please send it back within 21 days.
+""",
     ),
     (
         "billing/failed-direct-debit.md",
         "Failed Direct Debit payments",
         "Billing",
         "2026-05-11",
-        "When your bank turns a Direct Debit down, we try once more after 5 working days.\n\n## What it costs\n\nThe first "
-        "Direct Debit that failed in 12 months costs nothing. From the second failed payment on there is a fee of £5 each "
-        "time. We send a text before we try again.\n",
+        """When your bank turns a Direct Debit down, we try once more after 5 working days.
+
+## What it costs
+
+The first Direct Debit that failed in 12 months costs nothing. From the second failed payment on there is a fee of £5
+each time. We send a text before we try again.
+""",
     ),
     (
         "outages/outage-credit-broadband.md",
         "Credit for a broadband outage",
         "Outages",
         "2026-07-02",
-        "You get money back for a broadband outage without asking for it.\n\n## How much\n\nIf a total loss of service is "
-        "not fixed after 2 full working days, you get £9.40 for each calendar day after that. The credit is on your bill "
-        "within 30 days.\n",
+        """You get money back for a broadband outage without asking for it.
+
+## How much
+
+If a total loss of service is not fixed after 2 full working days, you get £9.40 for each calendar day after that. The
+credit is on your bill within 30 days.
+""",
     ),
 )
 
@@ -86,9 +108,7 @@ def passages() -> list[Passage]:
                 heading = block[3:]
             else:
                 end = start + len(block)
-                found.append(
-                    Passage(document.source, document.title, heading, block, start, end, document.updated)
-                )
+                found.append(Passage(document.source, document.title, heading, block, start, end, document.updated))
     return found
 
 
@@ -143,7 +163,9 @@ class WordRetriever:
         words = {word.strip("?!.,").lower() for word in query.split()}
         scored = sorted(
             (
-                replace(p, score=min(0.93, len(words & set(f"{p.label} {p.text}".lower().split())) / max(1, len(words))))
+                replace(
+                    p, score=min(0.93, len(words & set(f"{p.label} {p.text}".lower().split())) / max(1, len(words)))
+                )
                 for p in passages()
             ),
             key=lambda p: -p.score,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import gradio as gr
 
 from switchboard.errors import SettingsError, SwitchboardError
-from switchboard.types import LIMITS, Answer, Message, Retriever
+from switchboard.types import LIMITS, Message, Retriever
 from switchboard.ui.chat import OUR_FAULT, AnswerFunction
 from switchboard.ui.conversation import settings_from
 from switchboard.ui.export import answer_as_json, passage_as_json
@@ -46,10 +47,9 @@ def add_api(answer: AnswerFunction, retriever: Retriever, concurrency_id: str, c
 
         def run() -> dict[str, Any]:
             conversation = [*_history(history), Message("user", question)]
-            last = None
-            for last in answer(conversation, mode, settings_from(passages, temperature, max_tokens)):
-                pass
-            return answer_as_json(question, last or Answer(mode=mode))
+            answers = answer(conversation, mode, settings_from(passages, temperature, max_tokens))
+            (last,) = deque(answers, maxlen=1)
+            return answer_as_json(question, last)
 
         return _guarded(run)
 
@@ -110,6 +110,6 @@ def _guarded(run: Callable[[], _Result]) -> _Result:
         return run()
     except SwitchboardError as error:
         raise gr.Error(str(error), print_exception=False) from None
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever it is, a visitor gets a sentence and the log gets the trace
         _log.exception("An API call failed.")
         raise gr.Error(OUR_FAULT, print_exception=False) from None

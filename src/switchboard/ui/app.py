@@ -138,7 +138,7 @@ def _composer() -> tuple[Any, Any, Any, Any]:
         with gr.Row(elem_id="ask-row"):
             question = gr.Textbox(
                 label="Your question",
-                placeholder="Ask about plans, bills, moving, faults …",
+                placeholder="Ask a question",
                 lines=1,
                 max_lines=6,
                 show_label=False,
@@ -156,9 +156,15 @@ def _drawer() -> list[Any]:
     with gr.Column(elem_id="settings"):
         gr.HTML(settings_head(), **_bare("settings"))
         sliders = [
-            _slider("passages", "Passages", "How many passages the model may read. More covers more, and takes longer.", 1),
-            _slider("temperature", "Temperature", "0 gives the same answer each time. Higher is freer, and less exact.", 0.1),
-            _slider("max_tokens", "Answer length", "The most tokens an answer may have. A token is about ¾ of a word.", 16),
+            _slider(
+                "passages", "Passages", "How many passages the model may read. More covers more, and takes longer.", 1
+            ),
+            _slider(
+                "temperature", "Temperature", "0 gives the same answer each time. Higher is freer, and less exact.", 0.1
+            ),
+            _slider(
+                "max_tokens", "Answer length", "The most tokens an answer may have. A token is about ¾ of a word.", 16
+            ),
         ]
         reset = gr.Button("Reset to defaults", elem_id="reset", size="sm")
     reset.click(
@@ -178,7 +184,13 @@ def _connect(events: ChatEvents, parts: Parts, ask: Any, stop: Any, sliders: lis
     quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     shown = parts.transcript
     starts = [
-        gr.on([ask.click, parts.question.submit], events.ask, [parts.question, parts.mode, parts.memory], parts.all(), **quiet),
+        gr.on(
+            [ask.click, parts.question.submit],
+            events.ask,
+            [parts.question, parts.mode, parts.memory],
+            parts.all(),
+            **quiet,
+        ),
         shown.ask_example(events.ask_example, [parts.mode, parts.memory], parts.all(), **quiet),
         shown.retry(events.retry, [parts.mode, parts.memory], parts.all(), **quiet),
         shown.edit(events.edit, [parts.mode, parts.memory], parts.all(), **quiet),

@@ -118,7 +118,10 @@ class ChatEvents:
         """Answer the working turn. Closing this iterator, as Gradio does on cancel and disconnect, stops the model."""
         if not live or not live.last or not live.working:
             return
-        conversation, turn = live, replace(live.last, phase="searching" if MODES[live.last.mode].searches else "writing")
+        conversation, turn = (
+            live,
+            replace(live.last, phase="searching" if MODES[live.last.mode].searches else "writing"),
+        )
         yield self._frame(conversation.updated(turn))
         answers: Iterator[Answer] | None = None
         try:
@@ -134,7 +137,7 @@ class ChatEvents:
             turn = replace(turn, state="done")
         except SwitchboardError as error:
             turn = replace(turn, state="failed", error=str(error))
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it is, the visitor gets a sentence and the log gets the trace
             _log.exception("A turn in mode %s failed.", turn.mode)
             turn = replace(turn, state="failed", error=OUR_FAULT)
         finally:
@@ -187,5 +190,3 @@ def _datum(event: gr.EventData, name: str) -> str:
 def _on_switch(mode: str) -> Any:
     """The switch's value; a mode that is not on it leaves it alone."""
     return mode if MODES[mode].in_chat else gr.skip()
-
-

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from switchboard.errors import SettingsError
@@ -185,8 +185,20 @@ def _answer_from_json(value: Mapping[str, Any]) -> Answer:
         removed_citations=int(value["removed_citations"]),
         abstained=bool(value["abstained"]),
         notice=_text(value["notice"]),
-        metrics=Metrics(**{f.name: type(f.default)(value["metrics"][f.name]) for f in fields(Metrics)}),
+        metrics=_metrics_from_json(value["metrics"]),
         done=bool(value["done"]),
+    )
+
+
+def _metrics_from_json(value: Mapping[str, Any]) -> Metrics:
+    return Metrics(
+        retrieval_ms=float(value["retrieval_ms"]),
+        time_to_first_token_ms=float(value["time_to_first_token_ms"]),
+        prompt_tokens=int(value["prompt_tokens"]),
+        reused_tokens=int(value["reused_tokens"]),
+        output_tokens=int(value["output_tokens"]),
+        tokens_per_second=float(value["tokens_per_second"]),
+        total_ms=float(value["total_ms"]),
     )
 
 

@@ -11,14 +11,16 @@ from switchboard.ui.markup import plain
 def masthead(company: str) -> str:
     """The head of the page: the name, the line under it, and what opens the drawers."""
     return (
-        '<div class="brand"><h1 class="wordmark"><span class="mark" aria-hidden="true"><i></i></span>Switchboard</h1>'
-        f'<p class="tagline"><span class="company">{plain(company)}</span> One small model, two ways to know things</p></div>'
+        '<div class="brand"><h1 class="wordmark"><span class="mark" aria-hidden="true"><i></i></span>'
+        "Switchboard</h1>"
+        f'<p class="tagline"><span class="company">{plain(company)}</span> '
+        "One small model, two ways to know things</p></div>"
         '<nav class="tools" aria-label="Conversation and settings">'
         + _tool("conversations", "Conversations", expands="conversations")
         + _tool("new", "New conversation")
         + _tool("export", "Export", expands="export-menu")
         + _tool("settings", "Settings", expands="settings")
-        + _tool("about", "About this model", expands="about")
+        + _tool("about", "About", expands="about")
         + '<div id="export-menu" class="menu" hidden>'
         '<button type="button" data-action="export" data-format="md">As Markdown</button>'
         '<button type="button" data-action="export" data-format="json">As JSON</button></div></nav>'
@@ -47,11 +49,14 @@ def summaries() -> str:
 
 def about(lines: Iterable[tuple[str, str]], index: str) -> str:
     """What runs here: model, device, adapters, index."""
-    rows = "".join(f"<div><dt>{plain(name)}</dt><dd>{plain(value)}</dd></div>" for name, value in (*lines, ("Index", index)))
+    rows = "".join(
+        f"<div><dt>{plain(name)}</dt><dd>{plain(value)}</dd></div>" for name, value in (*lines, ("Index", index))
+    )
     return (
         '<aside id="about" class="drawer right" role="dialog" aria-label="About this model" hidden>'
         f'<header class="drawer-head"><h2>About this model</h2>{_close()}</header><dl class="about">{rows}</dl>'
-        '<p class="drawer-note">Other programs can ask too: <a href="?view=api">the API and the MCP tools</a>.</p></aside>'
+        '<p class="drawer-note">Other programs can ask too: <a href="?view=api">the API and the MCP tools</a>.'
+        "</p></aside>"
     )
 
 

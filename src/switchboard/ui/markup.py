@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from html import escape
 
+import Stemmer
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
@@ -19,8 +20,6 @@ _markdown = MarkdownIt("zero").enable(list(_RULES))
 _TAG_OR_ENTITY = re.compile(r"(<[^>]*>|&[#\w]+;)")
 _CITATION = re.compile(r"\[(\d{1,3})\]")
 _WORD = re.compile(r"[\w£$€%]+")
-_ENDINGS = ("ings", "ing", "ies", "ied", "es", "ed", "s", "y")
-_MIN_STEM = 3
 
 _STOP_WORDS = frozenset(
     "a about all also am an and any are as at be been being but by can could did do does doing don for from get give "
@@ -62,12 +61,11 @@ def link_citations(html: str, link: Callable[[int], str | None]) -> str:
 
 def highlight(html: str, question: str) -> str:
     """Put <mark> around the words in some HTML that matter in the question, in whatever inflection."""
-    stems = {_stem(word) for word in meaningful_words(question)}
-    if not stems:
-        return html
+    stem = Stemmer.Stemmer("english").stemWord  # One a call: a stemmer must not be shared between threads.
+    stems = {stem(word) for word in meaningful_words(question)}
 
     def marked(match: re.Match[str]) -> str:
-        return f"<mark>{match[0]}</mark>" if _stem(match[0].lower()) in stems else match[0]
+        return f"<mark>{match[0]}</mark>" if stem(match[0].lower()) in stems else match[0]
 
     return _in_text(html, lambda text: _WORD.sub(marked, text))
 
@@ -88,14 +86,6 @@ def _in_text(html: str, change: Callable[[str], str]) -> str:
     """Change what stands between the tags and the entities."""
     parts = _TAG_OR_ENTITY.split(html)
     return "".join(part if n % 2 else change(part) for n, part in enumerate(parts))
-
-
-def _stem(word: str) -> str:
-    """A crude stem, only ever compared with another one of these."""
-    for ending in _ENDINGS:
-        if word.endswith(ending) and len(word) - len(ending) >= _MIN_STEM:
-            return word[: -len(ending)]
-    return word[:-1] if word.endswith("e") and len(word) > _MIN_STEM + 1 else word
 
 
 def _is_leaf(token: Token) -> bool:

@@ -180,4 +180,3 @@ def _seconds(milliseconds: float) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-

@@ -26,7 +26,8 @@ def article(document: Document, start: int, end: int) -> str:
     """A whole article, the blocks of one passage of it marked."""
     updated = f" · updated {plain(document.updated)}" if document.updated else ""
     return (
-        f'<p class="article-topic">{plain(document.topic)}{updated}</p><h2 id="article-title">{plain(document.title)}</h2>'
+        f'<p class="article-topic">{plain(document.topic)}{updated}</p>'
+        f'<h2 id="article-title">{plain(document.title)}</h2>'
         f'<div class="article-text">{render_article(document.text, start, end)}</div>'
     )
 
@@ -84,8 +85,9 @@ def _nearest(turn: Turn, passage: Passage) -> str:
     return (
         f'<p class="no-sources">{plain(turn.answer.notice)} That threshold was set on questions known to be covered or '
         "not. The nearest passage fell short of it:</p>"
-        f'<div class="card nearest" data-cited="false"><div class="card-head"><h3 class="card-title">{_title(passage)}</h3>'
-        f'</div>{_similarity(passage.score)}<div class="card-text">{body}</div>'
+        '<div class="card nearest" data-cited="false">'
+        f'<div class="card-head"><h3 class="card-title">{_title(passage)}</h3></div>'
+        f'{_similarity(passage.score)}<div class="card-text">{body}</div>'
         f'<div class="card-foot">{_open_button(passage)}{_updated(passage)}</div></div>'
     )
 

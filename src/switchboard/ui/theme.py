@@ -75,12 +75,15 @@ def tokens_css() -> str:
 
 
 class SwitchboardTheme(gr.themes.Base):  # type: ignore[misc]
-    """Gradio's Base with our colours, the fonts that Gradio carries, and nothing from the network."""
+    """Gradio's Base with our colours, the fonts that Gradio carries, and nothing from the network.
+
+    Regular and bold alone: the semi-bold file that Gradio 6.31 carries holds only a part of the alphabet.
+    """
 
     def __init__(self) -> None:
         super().__init__(
-            font=(gr.themes.LocalFont("IBM Plex Sans", weights=(400, 600, 700)), "system-ui", "sans-serif"),
-            font_mono=(gr.themes.LocalFont("IBM Plex Mono"), "ui-monospace", "monospace"),
+            font=(gr.themes.LocalFont("IBM Plex Sans", weights=(400, 700)), "system-ui", "sans-serif"),
+            font_mono=(gr.themes.LocalFont("IBM Plex Mono", weights=(400, 700)), "ui-monospace", "monospace"),
             radius_size=gr.themes.sizes.radius_lg,
         )
         self.name = "switchboard"
@@ -94,6 +97,8 @@ class SwitchboardTheme(gr.themes.Base):  # type: ignore[misc]
             shadow_drop="none",
             button_large_padding="0 18px",
             layout_gap="0px",
+            slider_color="var(--accent)",
+            slider_color_dark="var(--accent)",
         )
 
 
