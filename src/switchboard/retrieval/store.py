@@ -103,10 +103,7 @@ class PassageStore:
         return int(self._collection.count())
 
     def nearest(self, vector: Vectors, n: int) -> list[tuple[str, float]]:
-        """The ids and cosine similarities of the n nearest passages, nearest first."""
-        n = min(n, self.count())
-        if n == 0:
-            return []
+        """The ids and cosine similarities of at most n nearest passages, nearest first."""
         found = self._collection.query(query_embeddings=vector[None], n_results=n, include=["distances"])
         return [(i, 1.0 - d) for i, d in zip(found["ids"][0], found["distances"][0], strict=True)]
 
