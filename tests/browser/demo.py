@@ -183,9 +183,6 @@ class DemoIndex:
     def document(self, source: str) -> Document:
         return self.documents[source]
 
-    def describe(self) -> str:
-        return f"{len(self.documents)} articles, {len(passages())} passages, words in common"
-
 
 @dataclass(frozen=True)
 class Demo:
@@ -206,6 +203,7 @@ def demo(data: Path, port: int = 7860, pause: float = 0.03) -> Demo:
         ("Device", "CPU, 2 threads (no CUDA device found)"),
         ("Weights", "NF4, computing in bfloat16, because that is what fits a laptop"),
         ("Adapters", "customer-service, reader"),
+        ("Knowledge", f"{len(documents())} articles, {len(passages())} passages, words in common"),
     )
     return Demo(board, DemoIndex(), about, settings)
 

@@ -44,7 +44,7 @@ def test_search(client: Client) -> None:
     assert found["covered"] is True
     assert len(found["passages"]) == 2
     assert found["passages"][0]["score"] >= found["passages"][1]["score"]
-    missing = client.predict("home insurance", api_name="/search")
+    missing = client.predict("Do you sell home insurance?", api_name="/search")
     assert missing["covered"] is False
     assert missing["passages"] == []
     assert missing["nearest"]["score"] < missing["threshold"]

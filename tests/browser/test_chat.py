@@ -38,7 +38,7 @@ def test_sources_come_before_the_first_word(page: Page) -> None:
 
 
 def test_stop_halts_the_model_and_keeps_what_was_said(page: Page, wait_closed: threading.Event) -> None:
-    ask(page, "Tell me a long story about Fibre", wait=False)
+    ask(page, "A long story on Fibre 500 a month", wait=False)
     begun(page)
     page.locator("#stop").click()
     finished(page)
@@ -56,7 +56,7 @@ def test_leaving_the_page_stops_the_model(browser: Browser, url: str, wait_close
     page = context.new_page()
     page.goto(url)
     page.wait_for_selector(".welcome")
-    ask(page, "Tell me a long story about Fibre", wait=False)
+    ask(page, "A long story on Fibre 500 a month", wait=False)
     begun(page)
     context.close()
     assert wait_closed.wait(6)

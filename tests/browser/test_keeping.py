@@ -32,7 +32,7 @@ def test_a_conversation_survives_a_reload(page: Page) -> None:
 
 
 def test_a_reload_in_mid_answer_keeps_the_question(page: Page) -> None:
-    ask(page, "Tell me a long story about Fibre", wait=False)
+    ask(page, "A long story on Fibre 500 a month", wait=False)
     begun(page)
     page.reload()
     page.wait_for_selector(".turn")
@@ -60,7 +60,7 @@ def test_several_conversations_can_be_switched_and_deleted(page: Page) -> None:
 
 
 def test_a_new_conversation_in_mid_answer_keeps_the_old_one(page: Page) -> None:
-    ask(page, "Tell me a long story about Fibre", wait=False)
+    ask(page, "A long story on Fibre 500 a month", wait=False)
     begun(page)
     page.locator('[data-action="new"]').click()
     page.wait_for_selector(".welcome")
@@ -171,7 +171,7 @@ def test_a_rating_is_stored_changed_and_taken_back(page: Page, running: Demo) ->
 
 
 def test_the_end_of_a_stopped_answer_survives_a_reload(page: Page) -> None:
-    ask(page, "Tell me a long story about Fibre", wait=False)
+    ask(page, "A long story on Fibre 500 a month", wait=False)
     begun(page)
     page.locator("#stop").click()
     finished(page)

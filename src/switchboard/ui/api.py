@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import gradio as gr
 
 from switchboard.errors import SettingsError, SwitchboardError
+from switchboard.records import answer_record, search_record
 from switchboard.types import LIMITS, Message, Retriever
 from switchboard.ui.chat import OUR_FAULT, AnswerFunction
 from switchboard.ui.conversation import settings_from
-from switchboard.ui.export import answer_as_json, passage_as_json
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
@@ -42,14 +42,14 @@ def add_api(answer: AnswerFunction, retriever: Retriever, concurrency_id: str, c
 
         Returns:
             An object with question, mode, answer, abstained (the question is not covered), passages (source,
-            heading, title, score, text, cited) and metrics (milliseconds and tokens).
+            heading, title, score, text, cited), notice, removed_citations and metrics (milliseconds and tokens).
         """
 
         def run() -> dict[str, Any]:
             conversation = [*_history(history), Message("user", question)]
             answers = answer(conversation, mode, settings_from(passages, temperature, max_tokens))
             (last,) = deque(answers, maxlen=1)
-            return answer_as_json(question, last)
+            return answer_record(question, last)
 
         return _guarded(run)
 
@@ -72,15 +72,7 @@ def add_api(answer: AnswerFunction, retriever: Retriever, concurrency_id: str, c
                 raise SettingsError("There is nothing to search for. Please give a query.")
             if not low <= k <= high:
                 raise SettingsError(f"k is {k:g}; it must be from {low:g} to {high:g}.")
-            found = retriever.search(query, k)
-            return {
-                "query": query,
-                "covered": bool(found.passages),
-                "threshold": round(found.threshold, 4),
-                "passages": [passage_as_json(passage) for passage in found.passages],
-                "nearest": passage_as_json(found.nearest) if found.nearest else None,
-                "milliseconds": round(found.milliseconds, 3),
-            }
+            return search_record(retriever.search(query, k))
 
         return _guarded(run)
 

@@ -35,7 +35,6 @@ class Index(Protocol):
     """What the page needs of the knowledge index."""
 
     def document(self, source: str) -> Document: ...
-    def describe(self) -> str: ...
 
 
 class Running(Protocol):
@@ -70,7 +69,7 @@ def create_app(running: Running, answer: AnswerFunction | None = None) -> gr.Blo
                 sources_panel(new_conversation()), html_template=_LIST, elem_id="sources", **_bare("sources")
             )
         sliders = _drawer()
-        gr.HTML(about(running.about, running.index.describe()), elem_id="about-holder", **_bare("about"))
+        gr.HTML(about(running.about), elem_id="about-holder", **_bare("about"))
         gr.HTML(
             dialog(), elem_id="dialog-holder", server_functions=[_article_of(running.index), export], **_bare("dialog")
         )

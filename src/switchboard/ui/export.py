@@ -1,47 +1,21 @@
-"""A conversation as a file, and an answer as the JSON object that the API gives."""
+"""A conversation as a file, for a person or for a program."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from datetime import datetime, timezone
-from typing import Any
 
 from switchboard.modes import MODES
-from switchboard.types import Answer, Passage
+from switchboard.records import answer_record
 from switchboard.ui.conversation import Conversation, Turn
 from switchboard.ui.render import metrics_line
-
-
-def answer_as_json(question: str, answer: Answer) -> dict[str, Any]:
-    """An answer with its passages and metrics, as plain JSON types."""
-    return {
-        "question": question,
-        "mode": answer.mode,
-        "answer": answer.text,
-        "abstained": answer.abstained,
-        "passages": [passage_as_json(p, n in answer.cited) for n, p in enumerate(answer.passages, 1)],
-        "metrics": {name: round(value, 3) for name, value in asdict(answer.metrics).items()},
-    }
-
-
-def passage_as_json(passage: Passage, cited: bool | None = None) -> dict[str, Any]:
-    """A passage; without `cited` where no answer could have cited it."""
-    value: dict[str, Any] = {
-        "source": passage.source,
-        "heading": passage.heading,
-        "title": passage.title,
-        "score": round(passage.score, 4),
-        "text": passage.text,
-    }
-    return value if cited is None else {**value, "cited": cited}
 
 
 def as_json(conversation: Conversation) -> str:
     """The whole conversation for a program: every turn as the API gives it, and what became of it."""
     turns = [
         {
-            **answer_as_json(turn.question, turn.answer),
+            **answer_record(turn.question, turn.answer),
             "asked": _time(turn),
             "state": turn.state,
             "notice": turn.answer.notice or turn.error,

@@ -47,11 +47,9 @@ def summaries() -> str:
     return f'<div aria-live="polite">{lines}</div>'
 
 
-def about(lines: Iterable[tuple[str, str]], index: str) -> str:
+def about(lines: Iterable[tuple[str, str]]) -> str:
     """What runs here: model, device, adapters, index."""
-    rows = "".join(
-        f"<div><dt>{plain(name)}</dt><dd>{plain(value)}</dd></div>" for name, value in (*lines, ("Index", index))
-    )
+    rows = "".join(f"<div><dt>{plain(name)}</dt><dd>{plain(value)}</dd></div>" for name, value in lines)
     return (
         '<aside id="about" class="drawer right" role="dialog" aria-label="About this model" hidden>'
         f'<header class="drawer-head"><h2>About this model</h2>{_close()}</header><dl class="about">{rows}</dl>'
