@@ -34,6 +34,11 @@ def test_earlier_turns_keep_their_order_and_carry_no_passages() -> None:
     assert [message.content for message in prompt[1:3]] == ["a", "b"]
 
 
+def test_earlier_answers_lose_their_citations() -> None:
+    prompt = build_prompt(conversation("a", "It is £27 [1][2].", "c"), [FIBRE], "F", count_words, 500)
+    assert prompt[2].content == "It is £27."
+
+
 def test_the_oldest_turns_are_dropped_first() -> None:
     turns = conversation("oldest one", "reply one", "newer two", "reply two", "question")
     budget = count_words([Message("system", system_prompt("F", False))]) + 5

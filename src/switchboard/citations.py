@@ -9,6 +9,11 @@ _GROUP = re.compile(r"\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})+)\]")
 _UNFINISHED = re.compile(r"\s*\[[\d,; ]*$")
 
 
+def without_citations(text: str) -> str:
+    """A text with every citation taken out: what an earlier answer is to a model that has other passages before it."""
+    return re.sub(r" *\[\d{1,3}\]", "", text)
+
+
 def check_citations(text: str, passages: int, finished: bool = True) -> tuple[str, tuple[int, ...], int]:
     """Keep the citations [1] to [passages]; remove the rest together with the blank before them.
 

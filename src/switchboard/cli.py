@@ -136,8 +136,8 @@ def calibrate(
         _print_json(asdict(found))
         return
     print(
-        f"Threshold {found.threshold:.2f} (set it with SWITCHBOARD_THRESHOLD). On {found.held_out} questions it was not "
-        f"chosen on,\n{found.covered_passed:.0%} of the covered pass and {found.uncovered_stopped:.0%} of the others "
+        f"Threshold {found.threshold:.2f} (set it with SWITCHBOARD_THRESHOLD).\n"
+        f"On {found.held_out} questions it was not chosen on, {found.covered_passed:.0%} of the covered pass and {found.uncovered_stopped:.0%} of the others "
         "are stopped.\nThe right article is among the first"
     )
     for name, shares in found.recall.items():

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+from switchboard.citations import without_citations
 from switchboard.errors import MessageTooLongError
 from switchboard.types import Message, Passage
 
@@ -56,10 +58,11 @@ def build_prompt(
 ) -> list[Message]:
     """Turn a conversation, which ends with the question, into the model's messages.
 
-    The oldest turns are dropped until the prompt has at most `budget` tokens; the system prompt, the passages
-    and the question always stay. Raises MessageTooLongError when those alone are too long.
+    Earlier answers lose their citations, whose passages are not in this prompt. The oldest turns are dropped until
+    the prompt has at most `budget` tokens; the system prompt, the passages and the question always stay. Raises MessageTooLongError when those alone are too long.
     """
-    *history, question = conversation
+    *earlier, question = conversation
+    history = [replace(message, content=without_citations(message.content)) for message in earlier]
     system = Message("system", system_prompt(company, with_passages=bool(passages)))
     content = question_with_passages(question.content, passages) if passages else question.content
     last = Message("user", content)
