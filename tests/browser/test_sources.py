@@ -42,7 +42,7 @@ def test_the_article_opens_at_the_passage_and_gives_the_focus_back(page: Page) -
     ask(page, "How much is Fibre 500 a month?")
     button = page.locator("#sources .card").first.locator('[data-action="article"]')
     button.click()
-    expect(page.locator("#article h2")).to_have_text("Fibre plans and prices")
+    expect(page.locator("#article-title")).to_have_text("Fibre plans and prices")
     expect(page.locator("#article .here").nth(1)).to_contain_text("£36")
     expect(page.locator("#article .here").first).to_be_in_viewport()
     assert "£25, once" not in " ".join(page.locator("#article .here").all_inner_texts())

@@ -201,8 +201,20 @@
   function setMode(mode) {
     if (!mode) return;
     document.body.dataset.mode = mode;
+    for (const input of document.querySelectorAll("#switch input")) input.tabIndex = input.value === mode ? 0 : -1;
     for (const line of document.querySelectorAll("#summary [data-mode]")) line.hidden = line.dataset.mode !== mode;
     labelRetry();
+  }
+
+  /* Arrow keys move the switch, as in any group of radio buttons; Gradio gives each of its buttons a group of its own. */
+  function moveSwitch(event) {
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    const inputs = [...document.querySelectorAll("#switch input")];
+    const next = inputs[(inputs.indexOf(event.target) + step + inputs.length) % inputs.length];
+    event.preventDefault();
+    next.click();
+    next.focus();
   }
 
   function edit(turn) {
@@ -313,7 +325,7 @@
       else panel.hidden = !shown;
       if (shown) {
         if (name === "conversations") listConversations();
-        ($(".close, button", panel) || panel).focus();
+        setTimeout(() => $(".close, button", panel)?.focus(), 40); // Not before it can be seen.
       } else if (was && panel.contains(document.activeElement)) button.focus();
     }
   }
@@ -397,6 +409,7 @@
     "keydown",
     (event) => {
       if (event.key === "Escape" && !$("#article")?.open) toggle("", false);
+      if (event.target.closest?.("#switch")) moveSwitch(event);
       const asking = event.target.closest?.("#question") && event.key === "Enter" && !event.shiftKey;
       if (asking && (busy() || !event.target.value.trim() || event.isComposing)) {
         event.preventDefault();
