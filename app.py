@@ -1,6 +1,6 @@
-"""The Space and the local app: put src on the path, build, launch.
+"""The Space and the local app: put src on the path, serve the page, load the model behind it.
 
-    python app.py
+python app.py
 """
 
 from __future__ import annotations
@@ -15,27 +15,36 @@ try:
 except ImportError:
     spaces = None
 
-from switchboard.build import build
 from switchboard.errors import SwitchboardError
 from switchboard.progress import to_stderr
 from switchboard.settings import Settings
+from switchboard.starting import Starting
 from switchboard.ui.app import create_app, launch_options
 
 
 def main() -> None:
-    """Build the Switchboard and serve its page until stopped."""
+    """Serve the page until stopped; the model is loaded behind it."""
     try:
         settings = Settings.from_environment()
-        running = build(settings, to_stderr)
+        starting = Starting(settings, to_stderr)
+        if spaces:
+            # ZeroGPU answers in a forked process, which has what was loaded before the fork and nothing else.
+            starting.wait()
+        page = create_app(starting, answer=spaces.GPU(starting.answer) if spaces else starting.answer)
+        _launch(page, settings)
+        starting.wait()
+        to_stderr("Ready.")
     except SwitchboardError as error:
         sys.exit(f"Error: {error}")
-    answer = running.switchboard.answer
-    page = create_app(running, answer=spaces.GPU(answer) if spaces else answer)
-    to_stderr(f"Open http://{settings.host}:{settings.port}")
+    page.block_thread()
+
+
+def _launch(page: object, settings: Settings) -> None:
     try:
-        page.launch(**launch_options(settings))
+        page.launch(**launch_options(settings), prevent_thread_lock=True)  # type: ignore[attr-defined]
     except OSError as error:
         sys.exit(f"Error: port {settings.port} cannot be used ({error}). Choose another, e.g. PORT=7861 make run.")
+    to_stderr(f"The page is at http://{settings.host}:{settings.port}")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ class Running:
     index: KnowledgeIndex
     about: tuple[tuple[str, str], ...]
     settings: Settings
+    ready: bool = True
 
 
 def build(settings: Settings, report: Report) -> Running:

@@ -135,11 +135,10 @@ def calibrate(
     if as_json:
         _print_json(asdict(found))
         return
-    print(
-        f"Threshold {found.threshold:.2f} (set it with SWITCHBOARD_THRESHOLD).\n"
-        f"On {found.held_out} questions it was not chosen on, {found.covered_passed:.0%} of the covered pass and {found.uncovered_stopped:.0%} of the others "
-        "are stopped.\nThe right article is among the first"
-    )
+    print(f"Threshold {found.threshold:.2f} (set it with SWITCHBOARD_THRESHOLD).")
+    print(f"On {found.held_out} questions it was not chosen on:")
+    print(f"  {found.covered_passed:.0%} of the covered pass, {found.uncovered_stopped:.0%} of the others are stopped")
+    print("The right article is among the first")
     for name, shares in found.recall.items():
         print(f"  {name:6} " + ", ".join(f"{k}: {share:.0%}" for k, share in shares.items()))
 

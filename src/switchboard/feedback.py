@@ -90,7 +90,13 @@ class FeedbackStore:
 
 def _sources(answer: Answer) -> list[dict[str, object]]:
     return [
-        {"source": p.source, "heading": p.heading, "start": p.start, "score": round(p.score, 4), "cited": n in answer.cited}
+        {
+            "source": p.source,
+            "heading": p.heading,
+            "start": p.start,
+            "score": round(p.score, 4),
+            "cited": n in answer.cited,
+        }
         for n, p in enumerate(answer.passages, 1)
     ]
 

@@ -59,7 +59,8 @@ def build_prompt(
     """Turn a conversation, which ends with the question, into the model's messages.
 
     Earlier answers lose their citations, whose passages are not in this prompt. The oldest turns are dropped until
-    the prompt has at most `budget` tokens; the system prompt, the passages and the question always stay. Raises MessageTooLongError when those alone are too long.
+    the prompt has at most `budget` tokens; the system prompt, the passages and the question always stay. Raises
+    MessageTooLongError when those alone are too long.
     """
     *earlier, question = conversation
     history = [replace(message, content=without_citations(message.content)) for message in earlier]

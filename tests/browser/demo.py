@@ -192,6 +192,7 @@ class Demo:
     index: DemoIndex
     about: tuple[tuple[str, str], ...]
     settings: Settings
+    ready: bool = True
 
 
 def demo(data: Path, port: int = 7860, pause: float = 0.03) -> Demo:

@@ -54,7 +54,7 @@ class LocalGenerator:
         ids = self._encode(messages, generation_prompt=True)
         ends = self._message_ends(messages, ids)
         shown, written = "", list[int]()
-        with self._lock, torch.inference_mode(), self._wearing(adapter):
+        with self._lock, self._wearing(adapter):
             logits, cache, reused = self._read(ids, ends, adapter)
             for _ in range(settings.max_tokens):
                 token = _choose(logits, settings.temperature)
@@ -76,7 +76,7 @@ class LocalGenerator:
     def logits(self, messages: Sequence[Message], adapter: str | None) -> torch.Tensor:
         """The scores of the first answer token, shape (vocabulary,), float32: what tests compare."""
         ids = self._encode(messages, generation_prompt=True)
-        with self._lock, torch.inference_mode(), self._wearing(adapter):
+        with self._lock, self._wearing(adapter):
             return self._forward(ids, self._new_cache()).float()
 
     def _wearing(self, adapter: str | None) -> AbstractContextManager[object]:
@@ -89,6 +89,7 @@ class LocalGenerator:
         self._model.set_adapter(adapter)
         return nullcontext()
 
+    @torch.inference_mode()
     def _read(self, ids: list[int], ends: list[int], adapter: str | None) -> tuple[torch.Tensor, DynamicCache, int]:
         """Read the prompt piece by piece; returns the last logits, the cache and how many tokens were reused."""
         reused, cache = self._prefixes.longest(adapter, ids, ends) or (0, self._new_cache())
@@ -101,6 +102,8 @@ class LocalGenerator:
                 self._prefixes.keep(adapter, ids[:end], cache)
         return logits, cache, reused
 
+    # By call, not around the loop: a stream's steps may each run in another thread, and the mode is a thread's own.
+    @torch.inference_mode()
     def _forward(self, ids: list[int], cache: DynamicCache) -> torch.Tensor:
         """Read ids into the cache; returns the logits after the last one, shape (vocabulary,)."""
         tensor = torch.tensor([ids], device=self._base.model.device)

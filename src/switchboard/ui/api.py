@@ -11,7 +11,7 @@ import gradio as gr
 
 from switchboard.errors import SettingsError, SwitchboardError
 from switchboard.records import answer_record, search_record
-from switchboard.types import LIMITS, Message, Retriever
+from switchboard.types import LIMITS, Message, SearchResult
 from switchboard.ui.chat import OUR_FAULT, AnswerFunction
 from switchboard.ui.conversation import settings_from
 
@@ -19,7 +19,9 @@ _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
 
-def add_api(answer: AnswerFunction, retriever: Retriever, concurrency_id: str, concurrency: int) -> None:
+def add_api(
+    answer: AnswerFunction, search_passages: Callable[[str, int], SearchResult], concurrency_id: str, concurrency: int
+) -> None:
     """Add the endpoints to the Blocks that is being built."""
 
     def chat(
@@ -72,7 +74,7 @@ def add_api(answer: AnswerFunction, retriever: Retriever, concurrency_id: str, c
                 raise SettingsError("There is nothing to search for. Please give a query.")
             if not low <= k <= high:
                 raise SettingsError(f"k is {k:g}; it must be from {low:g} to {high:g}.")
-            return search_record(retriever.search(query, k))
+            return search_record(search_passages(query, k))
 
         return _guarded(run)
 

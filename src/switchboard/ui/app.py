@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +12,7 @@ from switchboard.feedback import FeedbackStore
 from switchboard.modes import DEFAULT_MODE, MODES
 from switchboard.settings import Settings
 from switchboard.switch import Switchboard
-from switchboard.types import LIMITS, Document, GenerationSettings
+from switchboard.types import LIMITS, Answer, Document, GenerationSettings, Message, SearchResult
 from switchboard.ui.api import add_api
 from switchboard.ui.chat import AnswerFunction, ChatEvents, Parts, memory_of
 from switchboard.ui.conversation import from_json, new_conversation
@@ -48,11 +48,23 @@ class Running(Protocol):
     def about(self) -> tuple[tuple[str, str], ...]: ...
     @property
     def settings(self) -> Settings: ...
+    @property
+    def ready(self) -> bool: ...
 
 
 def create_app(running: Running, answer: AnswerFunction | None = None) -> gr.Blocks:
-    """Build the page over a running Switchboard; `answer` takes the place of its own where it has to be wrapped."""
-    answer = answer or running.switchboard.answer
+    """Build the page over a Switchboard, which may still be loading: only what a visitor does waits for it.
+
+    `answer` takes the place of the Switchboard's own where that has to be wrapped.
+    """
+
+    def own(conversation: Sequence[Message], mode: str, settings: GenerationSettings) -> Iterator[Answer]:
+        return running.switchboard.answer(conversation, mode, settings)
+
+    def search(query: str, k: int) -> SearchResult:
+        return running.switchboard.retriever.search(query, k)
+
+    answer = answer or own
     company = running.settings.company
     with gr.Blocks(title=f"Switchboard · {company}", analytics_enabled=False, fill_width=True) as app:
         gr.HTML(masthead(company), elem_id="masthead", **_bare("masthead"))
@@ -69,17 +81,17 @@ def create_app(running: Running, answer: AnswerFunction | None = None) -> gr.Blo
                 sources_panel(new_conversation()), html_template=_LIST, elem_id="sources", **_bare("sources")
             )
         sliders = _drawer()
-        gr.HTML(about(running.about), elem_id="about-holder", **_bare("about"))
-        gr.HTML(
-            dialog(), elem_id="dialog-holder", server_functions=[_article_of(running.index), export], **_bare("dialog")
-        )
+        what_runs = gr.HTML(about([]), elem_id="about-holder", **_bare("about"))
+        # Not as the component's own value: that would make an endpoint, and a tool, of the public API.
+        app.load(lambda: about(running.about), None, what_runs, show_progress="hidden", api_visibility="private")
+        gr.HTML(dialog(), elem_id="dialog-holder", server_functions=[_article_of(running), export], **_bare("dialog"))
         memory = gr.HTML(
             memory_of(new_conversation()), html_template="", elem_id="memory", **_bare("memory", "restore")
         )
         parts = Parts(shown, sources, memory, gr.State(None), question, mode)
-        events = ChatEvents(parts, answer, FeedbackStore(running.settings.data / "feedback.sqlite"), company)
+        events = ChatEvents(parts, answer, FeedbackStore(running.settings.data / "feedback.sqlite"), running)
         _connect(events, parts, ask, stop, sliders)
-        add_api(answer, running.switchboard.retriever, _MODEL, _CONCURRENT_ANSWERS)
+        add_api(answer, search, _MODEL, _CONCURRENT_ANSWERS)
     app.queue(default_concurrency_limit=_CONCURRENT_ANSWERS)
     return app
 
@@ -110,10 +122,10 @@ def export(request: dict[str, Any]) -> str:
     return as_markdown(conversation) if request.get("format") == "md" else as_json(conversation)
 
 
-def _article_of(index: Index) -> Callable[[dict[str, Any]], str]:
+def _article_of(running: Running) -> Callable[[dict[str, Any]], str]:
     def open_article(request: dict[str, Any]) -> str:
         """An article as HTML with the passage from `start` to `end` marked."""
-        return article(index.document(str(request["source"])), int(request["start"]), int(request["end"]))
+        return article(running.index.document(str(request["source"])), int(request["start"]), int(request["end"]))
 
     return open_article
 

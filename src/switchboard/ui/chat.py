@@ -10,13 +10,14 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import gradio as gr
 
 from switchboard.errors import SwitchboardError
 from switchboard.feedback import FeedbackStore
 from switchboard.modes import MODES
+from switchboard.settings import Settings
 from switchboard.types import Answer, GenerationSettings, Message
 from switchboard.ui import conversation as talk
 from switchboard.ui.conversation import Conversation
@@ -31,6 +32,15 @@ _FRAME_SECONDS = 0.05
 """The page is redrawn at most this often: no eye needs each token of a fast model on its own."""
 
 _log = logging.getLogger(__name__)
+
+
+class Host(Protocol):
+    """What the handlers ask about the installation."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def ready(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -51,11 +61,11 @@ class Parts:
 class ChatEvents:
     """The handlers. They share the way to answer and the feedback file, and no state of any visitor."""
 
-    def __init__(self, parts: Parts, answer: AnswerFunction, feedback: FeedbackStore, company: str) -> None:
+    def __init__(self, parts: Parts, answer: AnswerFunction, feedback: FeedbackStore, running: Host) -> None:
         self._parts = parts
         self._answer = answer
         self._feedback = feedback
-        self._company = company
+        self._running = running
 
     def ask(self, question: str, mode: str, memory: object) -> Update:
         """Put the question into the conversation, to be answered by `generate`."""
@@ -118,10 +128,8 @@ class ChatEvents:
         """Answer the working turn. Closing this iterator, as Gradio does on cancel and disconnect, stops the model."""
         if not live or not live.last or not live.working:
             return
-        conversation, turn = (
-            live,
-            replace(live.last, phase="searching" if MODES[live.last.mode].searches else "writing"),
-        )
+        phase = "searching" if MODES[live.last.mode].searches else "writing"
+        conversation, turn = live, replace(live.last, phase=phase if self._running.ready else "loading")
         yield self._frame(conversation.updated(turn))
         answers: Iterator[Answer] | None = None
         try:
@@ -156,7 +164,10 @@ class ChatEvents:
 
     def _frame(self, conversation: Conversation, sources: bool = False) -> Update:
         """What changes while an answer is being made."""
-        update = {self._parts.transcript: transcript(conversation, self._company), self._parts.live: conversation}
+        update = {
+            self._parts.transcript: transcript(conversation, self._running.settings.company),
+            self._parts.live: conversation,
+        }
         return {**update, self._parts.sources: sources_panel(conversation)} if sources else update
 
     def _shown(self, conversation: Conversation, *others: Conversation) -> Update:

@@ -30,7 +30,7 @@ _TITLE_LENGTH = 60
 class Turn:
     """A question and what became of it.
 
-    `began` is in seconds since the epoch. `phase` says what a working turn is doing: `queued`, `searching`,
+    `began` is in seconds since the epoch. `phase` says what a working turn is doing: `queued`, `loading`, `searching`,
     `reading`, `writing`. `error` is the sentence shown for a failed turn. `liked` is None until the visitor says.
     """
 

@@ -22,6 +22,7 @@ EXAMPLES: tuple[tuple[str, str], ...] = (
 
 _PHASES = {
     "queued": "Waiting in line",
+    "loading": "Loading the model, which takes a few seconds after a start",
     "searching": "Searching the help centre",
     "writing": "Thinking",
 }
