@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from fakes import FakeGenerator, FakeRetriever
 from typer.testing import CliRunner
 
+from fakes import FakeGenerator, FakeRetriever
 from switchboard import cli
 from switchboard.switch import Switchboard
 from switchboard.types import Passage
@@ -18,7 +18,7 @@ from switchboard.types import Passage
 COMMANDS = ["ask", "search", "index", "retrieve-eval", "calibrate", "train", "feedback", "setup"]
 
 
-@pytest.fixture()
+@pytest.fixture
 def fake_switchboard(passages: list[Passage], monkeypatch: pytest.MonkeyPatch) -> FakeGenerator:
     generator = FakeGenerator("It is £27 [1].", "Sixty per cent [1].")
     switchboard = Switchboard(generator, FakeRetriever(passages, threshold=0.2), "Fernwave")
