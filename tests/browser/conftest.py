@@ -54,6 +54,7 @@ def visitor(browser: Browser) -> Iterator[BrowserContext]:
     context.set_default_timeout(20_000)
     errors: list[str] = []
     context.on("weberror", lambda error: errors.append(str(error.error)))
+    context.on("console", lambda said: errors.append(said.text) if "js_on_load" in said.text else None)
     yield context
     context.close()
     assert not errors

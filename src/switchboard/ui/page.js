@@ -144,8 +144,8 @@
   function transcriptChanged() {
     const all = document.querySelectorAll("#transcript .turn");
     const last = all[all.length - 1];
-    $("#workbench").classList.toggle("is-busy", busy());
-    $("#workbench").classList.toggle("is-empty", !all.length);
+    $("#workbench")?.classList.toggle("is-busy", busy());
+    $("#workbench")?.classList.toggle("is-empty", !all.length);
     if (last) {
       announce(last);
       follow(last, all.length !== turns);
