@@ -325,7 +325,7 @@
       else panel.hidden = !shown;
       if (shown) {
         if (name === "conversations") listConversations();
-        setTimeout(() => $(".close, button", panel)?.focus(), 40); // Not before it can be seen.
+        $(".close, button", panel)?.focus();
       } else if (was && panel.contains(document.activeElement)) button.focus();
     }
   }
