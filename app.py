@@ -32,8 +32,9 @@ def main() -> None:
             starting.wait()
         page = create_app(starting, answer=spaces.GPU(starting.answer) if spaces else starting.answer)
         _launch(page, settings)
-        starting.wait()
+        running = starting.wait()
         to_stderr("Ready.")
+        running.warm_up()
     except SwitchboardError as error:
         sys.exit(f"Error: {error}")
     page.block_thread()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from switchboard.generation.adapters import load_adapters
 from switchboard.generation.local import LocalGenerator
@@ -20,12 +22,17 @@ from switchboard.types import Message
 
 @dataclass(frozen=True)
 class Running:
-    """A Switchboard at work. `about` says in pairs of label and text what runs here and why."""
+    """A Switchboard at work.
+
+    `about` says in pairs of label and text what runs here and why. `warm_up` reads what every prompt begins with, so
+    that visitors find it read; it takes a second and may run while they ask.
+    """
 
     switchboard: Switchboard
     index: KnowledgeIndex
     about: tuple[tuple[str, str], ...]
     settings: Settings
+    warm_up: Callable[[], None]
     ready: bool = True
 
 
@@ -42,6 +49,7 @@ def build(settings: Settings, report: Report) -> Running:
         index=index,
         about=(*about, ("Knowledge", index.describe())),
         settings=settings,
+        warm_up=partial(_warm_up, generator, settings.company),
     )
 
 
@@ -53,7 +61,6 @@ def load_generator(settings: Settings, report: Report) -> tuple[LocalGenerator, 
     for reason in adapters.refused.values():
         report(f"Refused: {reason}")
     generator = LocalGenerator(base, adapters)
-    _warm_up(generator, settings.company)
     names = ", ".join(f"{name} ({revision})" for name, revision in adapters.loaded.items()) or "none"
     about = (
         ("Model", base.identity),
@@ -71,7 +78,7 @@ def open_index(settings: Settings, report: Report) -> KnowledgeIndex:
 
 
 def _warm_up(generator: LocalGenerator, company: str) -> None:
-    """Read each mode's system prompt once: the first visitor finds it read, and the kernels warm."""
+    """Read each mode's system prompt once."""
     for mode in MODES.values():
         if (mode.adapter or "") not in generator.refused_adapters:
             system = Message("system", system_prompt(company, with_passages=mode.searches))
