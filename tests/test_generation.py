@@ -141,6 +141,20 @@ def test_an_unreachable_model_names_the_way_out(settings: Settings, monkeypatch:
         load_model(replace(settings, model="nobody/no-such-model"), quietly)
 
 
+def test_a_hub_model_is_loaded_by_its_snapshot(settings: Settings, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def snapshot(name: str, allow_patterns: list[str]) -> str:
+        asked.append(name)
+        assert not {"*.bin", "*.pt", "*.py"} & set(allow_patterns)
+        return str(tiny)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
+    loaded = load_model(replace(settings, model="someone/tiny-chat"), quietly)
+    assert asked == ["someone/tiny-chat"]
+    assert loaded.identity == "someone/tiny-chat"
+
+
 def test_names_of_one_base() -> None:
     assert same_base("HuggingFaceTB/SmolLM2-135M-Instruct", "/models/SmolLM2-135M-Instruct")
     assert not same_base("HuggingFaceTB/SmolLM2-135M-Instruct", "HuggingFaceTB/SmolLM2-360M-Instruct")
