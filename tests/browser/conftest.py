@@ -11,9 +11,6 @@ from chromium import launched
 from demo import Demo, demo
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from switchboard.build import build
-from switchboard.progress import quietly
-from switchboard.settings import Settings
 from switchboard.ui.app import create_app, launch_options
 
 
@@ -65,26 +62,6 @@ def page(visitor: BrowserContext, url: str) -> Page:
     """The page as it first meets a visitor."""
     page = visitor.new_page()
     page.goto(url)
-    page.wait_for_selector(".welcome")
-    return page
-
-
-@pytest.fixture(scope="session")
-def real_url() -> Iterator[str]:
-    """The page over the real model, embedder and index, as `make setup` left them."""
-    running = build(Settings(), quietly)
-    app = create_app(running)
-    options = {**launch_options(running.settings), "server_port": None, "quiet": True}
-    _, address, _ = app.launch(**options, prevent_thread_lock=True)
-    yield address
-    app.close()
-
-
-@pytest.fixture
-def real_page(visitor: BrowserContext, real_url: str) -> Page:
-    """The page over the real model, as it first meets a visitor."""
-    page = visitor.new_page()
-    page.goto(real_url)
     page.wait_for_selector(".welcome")
     return page
 
