@@ -19,7 +19,7 @@ ONLY_IN = {
     "torch": ("generation/", "training/"),
     "peft": ("generation/", "training/"),
     "bitsandbytes": ("generation/", "training/"),
-    "trl": ("training/",),
+    
     "switchboard.ui": ("ui/",),
     "switchboard.build": ("cli.py", "starting.py"),
 }
