@@ -98,6 +98,17 @@ def test_searches_in_many_threads_agree(found_in: tuple[Searcher, dict[str, Pass
         assert list(pool.map(lambda text: found_in[0].rank(text).fused, TEXTS * 20)) == expected * 20
 
 
+def test_what_another_process_added_or_removed_since_is_passed_over(
+    found_in: tuple[Searcher, dict[str, Passage]],
+) -> None:
+    searcher, passages = found_in
+    added = Passage("new.md", "", "", "late fee", 0, 8)
+    searcher._store.replace("new.md", "s", [added], FakeEmbedder().embed_passages([added]))
+    searcher._store.delete("1.md")
+    result = search_passages(searcher, passages, "late fee", 4, 0.0)
+    assert {passage.source for passage in result.passages} == {"0.md", "2.md", "3.md"}
+
+
 def test_thresholds_go_by_the_models_name() -> None:
     assert threshold_for("sentence-transformers/all-MiniLM-L6-v2") == threshold_for("all-MiniLM-L6-v2")
     assert threshold_for("someone/else") is None

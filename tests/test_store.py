@@ -28,7 +28,8 @@ def test_similarity_is_cosine_and_nearest_comes_first(tmp_path: Path) -> None:
     query = FakeEmbedder().embed_query("router lights")
     found = store.nearest(query, 5)
     assert [name for name, _ in found] == ["a.md#0", "a.md#100"]
-    expected = [float(row @ query) for row in store.vectors([name for name, _ in found])]
+    stored = store.vectors([name for name, _ in found])
+    expected = [float(stored[name] @ query) for name, _ in found]
     assert [score for _, score in found] == pytest.approx(expected, abs=1e-5)
     store.close()
 

@@ -65,18 +65,19 @@ class Searcher:
         self._embedder = embedder
         self._store = store
         self._ids = tuple(ids)
+        self._known = frozenset(ids)
         self._lexical = LexicalIndex(texts)
 
     def rank(self, query: str, depth: int = DEPTH, fusion_k: int = FUSION_K) -> Rankings:
         """Rank by meaning, by words and by both; `depth` candidates of each."""
         vector = self._embedder.embed_query(query)
-        nearest = self._store.nearest(vector, depth)
-        similarity = dict(nearest)
+        # Another process may have brought the store up to date with a changed folder since these texts were read.
+        similarity = {i: score for i, score in self._store.nearest(vector, depth) if i in self._known}
         dense = tuple(similarity)
         lexical = tuple(self._ids[number] for number, _ in self._lexical.search(query, depth))
         if missing := [passage for passage in lexical if passage not in similarity]:
-            products = self._store.vectors(missing) @ vector
-            similarity.update(zip(missing, map(float, products), strict=True))
+            similarity.update((i, float(stored @ vector)) for i, stored in self._store.vectors(missing).items())
+            lexical = tuple(passage for passage in lexical if passage in similarity)
         return Rankings(dense, lexical, tuple(reciprocal_rank_fusion([dense, lexical], fusion_k)), similarity)
 
 

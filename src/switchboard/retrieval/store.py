@@ -107,11 +107,10 @@ class PassageStore:
         found = self._collection.query(query_embeddings=vector[None], n_results=n, include=["distances"])
         return [(i, 1.0 - d) for i, d in zip(found["ids"][0], found["distances"][0], strict=True)]
 
-    def vectors(self, ids: Sequence[str]) -> Vectors:
-        """The stored vectors, in the order of `ids`."""
+    def vectors(self, ids: Sequence[str]) -> dict[str, Vectors]:
+        """The stored vectors by id, each of shape (dimensions,); an id that is not stored is left out."""
         found = self._collection.get(ids=list(ids), include=["embeddings"])
-        rows = dict(zip(found["ids"], found["embeddings"], strict=True))
-        return np.asarray([rows[i] for i in ids], dtype=np.float32)
+        return {i: np.asarray(v, dtype=np.float32) for i, v in zip(found["ids"], found["embeddings"], strict=True)}
 
     def close(self) -> None:
         """Release the files; the store cannot be used after that."""
@@ -139,7 +138,7 @@ class PassageStore:
         """Read all rows and search once, as damage shows only then."""
         rows = self._collection.get(include=["metadatas"])
         if rows["ids"]:
-            vector = self.vectors(rows["ids"][:1])[0]
+            (vector,) = self.vectors(rows["ids"][:1]).values()
             if not self.nearest(vector, 1):
                 raise ValueError("the index finds nothing of what it holds")
 
