@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from fakes import FakeGenerator, FakeRetriever
 from switchboard import cli
 from switchboard.switch import Switchboard
-from switchboard.types import Passage
+from switchboard.types import Answer, Passage
 
 COMMANDS = ["ask", "search", "index", "retrieve-eval", "calibrate", "train", "feedback", "setup"]
 
@@ -42,6 +42,13 @@ def test_ask_streams_the_answer_and_lists_its_sources(fake_switchboard: FakeGene
     ]
     assert "4 tokens" in metrics
     assert "search 1 ms" in metrics
+
+
+def test_a_blank_before_a_removed_citation_does_not_end_the_printing(capsys: pytest.CaptureFixture[str]) -> None:
+    cli._print_stream(
+        iter([Answer("rag", text) for text in (" It is £27", " It is £27 ", " It is £27.", "It is £27.")])
+    )
+    assert capsys.readouterr().out == "It is £27.\n"
 
 
 def test_ask_json_is_one_object_with_the_agreed_keys(fake_switchboard: FakeGenerator) -> None:
@@ -76,6 +83,7 @@ def test_ask_says_why_nothing_was_found(fake_switchboard: FakeGenerator) -> None
         (["ask", "hi", "--mode", "magic"], "There is no mode 'magic'. The modes are base, fine-tuned, rag, combined."),
         (["ask", "hi", "-k", "99"], "passages is 99; it must be from 1 to 8."),
         (["ask"], "There is no question."),
+        (["search", " "], "There is nothing to search for."),
         (["ask", "--file", "no-such-file.txt"], "no-such-file.txt cannot be read"),
         (["retrieve-eval", "no-such-folder"], "no-such-folder"),
         (["train", "no-such-adapter"], "no-such-adapter"),

@@ -63,6 +63,8 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Show what the retriever finds, with similarities (1 is closest)."""
+    if not query.strip():
+        raise SettingsError("There is nothing to search for. Give a query in quotation marks.")
     from switchboard.build import open_index  # noqa: PLC0415  (heavy imports only for the command that needs them)
 
     found = open_index(Settings.from_environment(), to_stderr).search(
@@ -78,6 +80,8 @@ def search(
             f"Not covered: nothing reached a similarity of {found.threshold:.2f}. "
             f"The nearest is {found.nearest.label} with {found.nearest.score:.2f}."
         )
+    if not found.nearest:
+        print("The knowledge base is empty: put .md or .txt files into the folder that SWITCHBOARD_KNOWLEDGE names.")
 
 
 @app.command(epilog="Example: python -m switchboard index")
@@ -181,6 +185,8 @@ def main() -> None:
         app()
     except SwitchboardError as error:
         sys.exit(f"Error: {error}")
+    except OSError as error:
+        sys.exit(f"Error: {error}. See that the folder in SWITCHBOARD_DATA can be written and has room.")
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -221,9 +227,10 @@ def _print_stream(answers: Iterator[Answer]) -> Answer:
     """Print the answer as it grows; returns the finished one."""
     shown = ""
     for answer in answers:
-        if answer.text.startswith(shown):
-            print(answer.text[len(shown) :], end="", flush=True)
-            shown = answer.text
+        text = answer.text.strip()  # A blank at the end goes if a citation that is removed follows it.
+        if text.startswith(shown):
+            print(text[len(shown) :], end="", flush=True)
+            shown = text
     print()
     return answer
 
