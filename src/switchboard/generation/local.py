@@ -137,7 +137,7 @@ class LocalGenerator:
 
 
 def _choose(logits: torch.Tensor, temperature: float) -> int:
-    """The next token: the most likely one at temperature 0, else sampled."""
-    if temperature == 0:
+    """The next token: the most likely one at temperature 0, else sampled from logits of shape (vocabulary,)."""
+    if temperature < 0.001:  # As good as 0, and dividing by less would overflow.
         return int(logits.argmax())
     return int(torch.multinomial(torch.softmax(logits.float() / temperature, dim=-1), 1))
