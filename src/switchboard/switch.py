@@ -89,7 +89,7 @@ class Switchboard:
                         prompt_tokens=token.prompt_tokens,
                         reused_tokens=token.reused_tokens,
                         output_tokens=count,
-                        tokens_per_second=(count - 1) / (total_ms - first_ms) * 1000 if count > 1 else 0.0,
+                        tokens_per_second=(count - 1) / (total_ms - first_ms) * 1000 if total_ms > first_ms else 0.0,
                         total_ms=total_ms,
                     ),
                 )
