@@ -132,7 +132,7 @@ def from_json(value: object) -> Conversation:
     for turn in turns[-MAX_TURNS:]:
         try:
             read.append(_turn_from_json(turn))
-        except (KeyError, TypeError, ValueError, SettingsError):
+        except (KeyError, TypeError, ValueError, OverflowError, SettingsError):
             continue
     return Conversation(_identifier(value.get("id")), tuple(read))
 
