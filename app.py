@@ -37,6 +37,8 @@ def main() -> None:
         running.warm_up()
     except SwitchboardError as error:
         sys.exit(f"Error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
     page.block_thread()
 
 
