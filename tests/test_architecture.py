@@ -19,7 +19,6 @@ ONLY_IN = {
     "torch": ("generation/", "training/"),
     "peft": ("generation/", "training/"),
     "bitsandbytes": ("generation/", "training/"),
-    
     "switchboard.ui": ("ui/",),
     "switchboard.build": ("cli.py", "starting.py"),
 }
