@@ -227,6 +227,17 @@ def test_a_prefix_read_before_is_reused_for_the_same_adapter_alone(settings: Set
     assert reused([*grown[:-1], Message("user", "where?")], "one") > system
 
 
+def test_a_template_without_a_system_role_reads_it_with_the_first_question(settings: Settings) -> None:
+    generator = engine(settings)
+    generator._tokenizer.chat_template = (
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+        "<{{ m.role }}>{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+    )
+    ids = generator._encode(conversation("hello"), generation_prompt=True)
+    assert generator._tokenizer.decode(ids) == "<user>You are helpful.\n\nhello\n<assistant>"
+    assert say(generator, conversation("hello", "hi", "bye"))
+
+
 def test_closing_the_stream_stops_the_model_within_one_token(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

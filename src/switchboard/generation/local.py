@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 from transformers import DynamicCache
 
 from switchboard.generation.adapters import Adapters
@@ -115,25 +116,39 @@ class LocalGenerator:
         return DynamicCache(config=self._base.model.config)
 
     def _encode(self, messages: Sequence[Message], generation_prompt: bool) -> list[int]:
-        text = self._tokenizer.apply_chat_template(
-            [{"role": m.role, "content": m.content} for m in messages],
-            tokenize=False,
-            add_generation_prompt=generation_prompt,
-        )
+        rows = [{"role": m.role, "content": m.content} for m in messages]
+        options = {"tokenize": False, "add_generation_prompt": generation_prompt}
+        try:
+            text = self._tokenizer.apply_chat_template(rows, **options)
+        except TemplateError:
+            # Some templates, such as Gemma 2's, know no system role: its text opens the first question instead.
+            text = self._tokenizer.apply_chat_template(_without_system_role(rows), **options)
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
         return ids
 
     def _message_ends(self, messages: Sequence[Message], ids: list[int]) -> list[int]:
         """Where messages end in the prompt, in tokens, rising; the last one is the prompt's own end.
 
-        Chat templates may write a message differently once others follow it; such an end is left out.
+        Chat templates may write a message differently once others follow it, or refuse a part of a conversation; such
+        an end is left out.
         """
         ends = []
         for count in range(1, len(messages)):
-            head = self._encode(messages[:count], generation_prompt=False)
+            try:
+                head = self._encode(messages[:count], generation_prompt=False)
+            except TemplateError:
+                continue
             if 0 < len(head) < len(ids) and ids[: len(head)] == head:
                 ends.append(len(head))
         return [*sorted(set(ends)), len(ids)]
+
+
+def _without_system_role(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The same conversation with the system prompt at the head of the first question; alone it stays what it is."""
+    if len(rows) < 2 or rows[0]["role"] != "system":
+        return rows
+    system, first, *rest = rows
+    return [{"role": first["role"], "content": f"{system['content']}\n\n{first['content']}"}, *rest]
 
 
 def _choose(logits: torch.Tensor, temperature: float) -> int:
