@@ -52,7 +52,8 @@ $(VENV)/.test-ready: requirements-dev.txt $(VENV)/.installed
 	@touch $@
 
 browser:  ## Have a Chromium for the browser tests, where apt and root allow
-	@command -v chromium chromium-browser google-chrome >/dev/null || test -n "$$CHROMIUM" || { \
+	@for name in "$$CHROMIUM" chromium chromium-browser google-chrome; do \
+		command -v "$$name" >/dev/null && exit 0; done; { \
 		echo "Installing Chromium for the browser tests ..."; \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; \

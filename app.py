@@ -5,6 +5,7 @@ python app.py
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 
@@ -34,7 +35,10 @@ def main() -> None:
         _launch(page, settings)
         running = starting.wait()
         to_stderr("Ready.")
-        running.warm_up()
+        try:
+            running.warm_up()
+        except Exception:  # the page is served: it goes on, a little colder
+            logging.getLogger(__name__).exception("Warming up failed.")
     except SwitchboardError as error:
         sys.exit(f"Error: {error}")
     except KeyboardInterrupt:

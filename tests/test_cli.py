@@ -70,6 +70,18 @@ def test_ask_file_prints_one_object_a_line(fake_switchboard: FakeGenerator, tmp_
     assert [json.loads(line)["question"] for line in printed.splitlines()] == ["fibre 100 costs", "early exit fee"]
 
 
+def test_a_question_that_is_refused_does_not_stop_the_ones_after_it(
+    fake_switchboard: FakeGenerator, tmp_path: Path
+) -> None:
+    questions = tmp_path / "q.txt"
+    questions.write_text(f"{'long ' * 5000}\nfibre 100 costs\n", encoding="utf-8")
+    code, printed = run("ask", "--file", str(questions), "--mode", "fine-tuned")
+    refused, answered = (json.loads(line) for line in printed.splitlines())
+    assert code == 1
+    assert "5,000 tokens long" in refused["error"]
+    assert answered["answer"]
+
+
 def test_ask_says_why_nothing_was_found(fake_switchboard: FakeGenerator) -> None:
     code, printed = run("ask", "sourdough recipe")
     assert code == 0

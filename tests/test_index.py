@@ -114,7 +114,7 @@ def test_killed_half_way_heals_at_the_next_start(bench: Bench) -> None:
 def test_a_damaged_index_is_rebuilt_and_said_so(bench: Bench) -> None:
     bench.start()
     bench.stop()
-    for path in (bench.data / "index").glob("*.sqlite3"):
+    for path in (bench.data / "index").rglob("*.sqlite3"):
         path.write_bytes(b"no database")
     assert len(bench.start().passages) == 3
     assert any("set aside" in line for line in bench.lines)

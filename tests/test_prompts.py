@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import EXIT, FIBRE
-from switchboard.errors import MessageTooLongError
+from switchboard.errors import MessageTooLongError, SettingsError
 from switchboard.prompts import READER_DECLINE, SERVICE_DECLINE, build_prompt, declined, system_prompt
 from switchboard.types import Message
 
@@ -67,11 +67,16 @@ def test_trimming_never_drops_the_question_nor_the_passages_nor_the_system_promp
     assert not kept or kept[0].role == "user"
 
 
+def test_where_the_passages_are_too_long_the_question_is_not_blamed() -> None:
+    with pytest.raises(SettingsError, match="fewer passages"):
+        build_prompt(conversation("How much?"), [FIBRE, EXIT] * 20, "Fernwave", count_words, 80)
+
+
 def test_what_cannot_be_cut_is_refused_with_its_length_and_the_limit() -> None:
-    with pytest.raises(MessageTooLongError, match=r"50 tokens long and at most \d+ fit") as refused:
-        build_prompt(conversation("word " * 50), [FIBRE], "F", count_words, 70)
+    with pytest.raises(MessageTooLongError, match=r"150 tokens long and at most \d+ fit") as refused:
+        build_prompt(conversation("word " * 150), [FIBRE], "F", count_words, 150)
     fits = "word " * refused.value.limit
-    assert build_prompt(conversation(fits), [FIBRE], "F", count_words, 70)
+    assert build_prompt(conversation(fits), [FIBRE], "F", count_words, 150)
 
 
 @pytest.mark.parametrize("text", [READER_DECLINE, SERVICE_DECLINE + " Please call us."])

@@ -19,7 +19,8 @@ def passages(source: str, *texts: str) -> list[Passage]:
 
 def fill(store: PassageStore, source: str, *texts: str, sha256: str = "s") -> None:
     made = passages(source, *texts)
-    store.replace(source, sha256, made, FakeEmbedder().embed_passages(made))
+    store.delete([source])
+    store.add_documents([(sha256, made)], FakeEmbedder().embed_passages(made))
 
 
 def test_similarity_is_cosine_and_nearest_comes_first(tmp_path: Path) -> None:
@@ -38,7 +39,7 @@ def test_what_was_stored_is_there_after_reopening(tmp_path: Path) -> None:
     store = PassageStore(tmp_path / "index", "a", quietly)
     fill(store, "a.md", "one", "two")
     fill(store, "b.md", "three")
-    store.delete("b.md")
+    store.delete(["b.md"])
     store.close()
     again = PassageStore(tmp_path / "index", "a", quietly)
     stored = again.documents()

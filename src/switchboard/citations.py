@@ -14,15 +14,14 @@ def without_citations(text: str) -> str:
     return re.sub(r" *\[\d{1,3}\]", "", text)
 
 
-def check_citations(text: str, passages: int, finished: bool = True) -> tuple[str, tuple[int, ...], int]:
+def check_citations(text: str, passages: int) -> tuple[str, tuple[int, ...], int]:
     """Keep the citations [1] to [passages]; remove the rest together with the blank before them.
 
     Returns the text, the cited numbers in the order of their first mention, and how many citations were removed.
-    A group such as [1, 2] is written out as [1][2]. While the text is not `finished`, a citation cut off at its
-    end is held back, so that nobody sees half of one.
+    A group such as [1, 2] is written out as [1][2]. A citation cut off at the end, by streaming or by the limit of an
+    answer's length, is left out, so that nobody sees half of one.
     """
-    if not finished:
-        text = _UNFINISHED.sub("", text)
+    text = _UNFINISHED.sub("", text)
     text = _GROUP.sub(lambda group: "".join(f"[{n}]" for n in re.findall(r"\d+", group[1])), text)
     cited: list[int] = []
     removed = 0

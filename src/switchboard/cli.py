@@ -47,13 +47,17 @@ def ask(
     mode_named(mode)
     settings = GenerationSettings(passages, temperature, max_tokens)
     switchboard = _switchboard()
-    for text in _with_progress(questions) if file else questions:
-        answers = switchboard.answer([Message("user", text)], mode, settings)
-        if as_json or file:
-            *_, answer = answers
-            _print_json(answer_record(text, answer), indent=None)
-        else:
-            _print_sources(_print_stream(answers))
+    if file:
+        answered = [_answered(switchboard, text, mode, settings) for text in _with_progress(questions)]
+        if None in answered:
+            raise typer.Exit(1)
+        return
+    answers = switchboard.answer([Message("user", questions[0])], mode, settings)
+    if as_json:
+        *_, answer = answers
+        _print_json(answer_record(questions[0], answer), indent=None)
+    else:
+        _print_sources(_print_stream(answers))
 
 
 @app.command(epilog='Example: python -m switchboard search "early exit fee" -k 3')
@@ -195,6 +199,17 @@ def _switchboard() -> Switchboard:
     from switchboard.build import build  # noqa: PLC0415
 
     return build(Settings.from_environment(), to_stderr).switchboard
+
+
+def _answered(switchboard: Switchboard, question: str, mode: str, settings: GenerationSettings) -> Answer | None:
+    """Print one question's answer as a line of JSON, or why there is none; the questions after it go on."""
+    try:
+        *_, answer = switchboard.answer([Message("user", question)], mode, settings)
+    except SwitchboardError as error:
+        _print_json({"question": question, "mode": mode, "error": str(error)}, indent=None)
+        return None
+    _print_json(answer_record(question, answer), indent=None)
+    return answer
 
 
 def _questions(question: str, file: Path | None) -> list[str]:

@@ -10,11 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from switchboard.citations import without_citations
-from switchboard.errors import MessageTooLongError
+from switchboard.errors import MessageTooLongError, SettingsError
 from switchboard.types import Message, Passage
 
 PROMPT_TOKENS = 2048
 """The most tokens of a prompt: bounds the wait for the first word on two cores to a few seconds."""
+
+LEAST_QUESTION = 64
+"""Tokens that a question must have room for; with less it is the passages that are too long, not the question."""
 
 READER_DECLINE = "The passages do not cover this."
 SERVICE_DECLINE = "That is not something I know."
@@ -60,7 +63,7 @@ def build_prompt(
 
     Earlier answers lose their citations, whose passages are not in this prompt. The oldest turns are dropped until
     the prompt has at most `budget` tokens; the system prompt, the passages and the question always stay. Raises
-    MessageTooLongError when those alone are too long.
+    MessageTooLongError, or SettingsError where the passages are to blame, when those alone are too long.
     """
     *earlier, question = conversation
     history = [replace(message, content=without_citations(message.content)) for message in earlier]
@@ -71,7 +74,12 @@ def build_prompt(
         if not history:
             # What the question alone takes, and what the rest leaves for it.
             own = count_tokens([question])
-            raise MessageTooLongError(own, max(0, own - (length - budget)))
+            limit = own - (length - budget)
+            if limit < LEAST_QUESTION and passages:
+                raise SettingsError(
+                    f"{len(passages)} passages leave no room for a question. Choose fewer passages or a shorter answer."
+                )
+            raise MessageTooLongError(own, max(0, limit))
         history = _without_oldest_turn(history)
     return [system, *history, last]
 

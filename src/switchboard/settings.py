@@ -55,7 +55,7 @@ class Settings:
         def folder(name: str, default: Path) -> Path:
             return Path(text(name, str(default))).expanduser().resolve()
 
-        quantization = text("SWITCHBOARD_QUANTIZATION", cls.quantization)
+        quantization = text("SWITCHBOARD_QUANTIZATION", cls.quantization).lower()
         if quantization not in QUANTIZATIONS:
             raise SettingsError(
                 f"SWITCHBOARD_QUANTIZATION is '{quantization}'; it must be one of {', '.join(QUANTIZATIONS)}."

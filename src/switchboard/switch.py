@@ -76,6 +76,9 @@ class Switchboard:
         text, count, first_ms = "", 0, 0.0
         try:
             for token in tokens:
+                if token.waiting:
+                    yield replace(answer, waiting=True)
+                    continue
                 count += 1
                 first_ms = first_ms or _since(began)
                 text += token.text
@@ -98,11 +101,12 @@ class Switchboard:
             close = getattr(tokens, "close", None)
             if close:
                 close()
-        yield replace(_with_text(answer, text.strip(), answer.metrics, finished=True), done=True)
+        metrics = answer.metrics if count else replace(answer.metrics, total_ms=_since(began))
+        yield replace(_with_text(answer, text.strip(), metrics), done=True)
 
 
-def _with_text(answer: Answer, text: str, metrics: Metrics, finished: bool = False) -> Answer:
-    shown, cited, removed = check_citations(text, len(answer.passages), finished)
+def _with_text(answer: Answer, text: str, metrics: Metrics) -> Answer:
+    shown, cited, removed = check_citations(text, len(answer.passages))
     return replace(
         answer, text=shown, cited=cited, removed_citations=removed, abstained=declined(shown), metrics=metrics
     )

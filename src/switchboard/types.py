@@ -108,11 +108,16 @@ class GenerationSettings:
 
 @dataclass(frozen=True)
 class Token:
-    """One step of generation: `text` is what it adds to the answer, empty inside a multi-byte character."""
+    """One step of generation: `text` is what it adds to the answer, empty inside a multi-byte character.
+
+    A step that is `waiting` for the model, which answers somebody else, adds nothing; it is there so that the visitor
+    can be told, and can stop.
+    """
 
     text: str
     prompt_tokens: int
     reused_tokens: int
+    waiting: bool = False
 
 
 @dataclass(frozen=True)
@@ -139,7 +144,8 @@ class Answer:
 
     `cited` are the numbers of cited passages, counted from 1; `removed_citations` counts those that pointed at
     nothing. `abstained` says that the question is not covered: nothing relevant was found, or the model
-    declined. `notice` is a sentence about how the answer came to be, shown beside it.
+    declined. `notice` is a sentence about how the answer came to be, shown beside it. `waiting` says that the model
+    still answers somebody else.
     """
 
     mode: str
@@ -151,6 +157,7 @@ class Answer:
     abstained: bool = False
     notice: str = ""
     metrics: Metrics = field(default_factory=Metrics)
+    waiting: bool = False
     done: bool = False
 
 
@@ -169,7 +176,10 @@ class Generator(Protocol):
         """The length of the prompt that these messages make."""
 
     def stream(self, messages: Sequence[Message], settings: GenerationSettings, adapter: str | None) -> Iterator[Token]:
-        """Yield the answer token by token; closing the iterator stops the model. None is the untouched base."""
+        """Yield the answer token by token; None is the untouched base.
+
+        Closing the iterator stops the model, and until it is closed or at its end nobody else is answered.
+        """
 
 
 class Retriever(Protocol):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from typing import Any
 
 import torch
@@ -21,6 +21,9 @@ from switchboard.generation.adapters import Adapters
 from switchboard.generation.model import LoadedModel
 from switchboard.generation.prefix_cache import PrefixCache
 from switchboard.types import GenerationSettings, Message, Token
+
+WAIT_SECONDS = 0.2
+"""How long a request waits for its turn before it looks whether it is still wanted."""
 
 
 class LocalGenerator:
@@ -39,7 +42,7 @@ class LocalGenerator:
     @property
     def context_tokens(self) -> int:
         """The most tokens that a prompt and its answer may have together."""
-        return int(getattr(self._base.model.config, "max_position_embeddings", 2048))
+        return int(getattr(self._base.model.config.get_text_config(), "max_position_embeddings", 2048))
 
     @property
     def refused_adapters(self) -> Mapping[str, str]:
@@ -51,11 +54,18 @@ class LocalGenerator:
         return len(self._encode(messages, generation_prompt=True))
 
     def stream(self, messages: Sequence[Message], settings: GenerationSettings, adapter: str | None) -> Iterator[Token]:
-        """Yield the answer token by token; closing the iterator stops the model. None is the untouched base."""
+        """Yield the answer token by token, after `waiting` ones while somebody else is answered.
+
+        None is the untouched base. Closing the iterator stops the model and frees it for the next.
+        """
         ids = self._encode(messages, generation_prompt=True)
         ends = self._message_ends(messages, ids)
         shown, written = "", list[int]()
-        with self._lock, self._wearing(adapter):
+        while not self._lock.acquire(timeout=WAIT_SECONDS):
+            yield Token("", len(ids), 0, waiting=True)
+        with ExitStack() as held:
+            held.callback(self._lock.release)
+            held.enter_context(self._wearing(adapter))
             logits, cache, reused = self._read(ids, ends, adapter)
             for _ in range(settings.max_tokens):
                 token = _choose(logits, settings.temperature)
@@ -71,8 +81,9 @@ class LocalGenerator:
 
     def warm_up(self, messages: Sequence[Message], adapter: str | None) -> None:
         """Read a prompt and write one token, for the side effects: prefixes kept, weights packed, kernels loaded."""
-        for _ in self.stream(messages, GenerationSettings(max_tokens=16), adapter):
-            break
+        stream = self.stream(messages, GenerationSettings(max_tokens=16), adapter)
+        with closing(stream):  # type: ignore[type-var]
+            next((token for token in stream if not token.waiting), None)
 
     def logits(self, messages: Sequence[Message], adapter: str | None) -> torch.Tensor:
         """The scores of the first answer token, shape (vocabulary,), float32: what tests compare."""

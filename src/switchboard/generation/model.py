@@ -28,6 +28,7 @@ CACHE_FORMAT = "1"
 """Raised whenever what is in the cache changes its meaning."""
 
 _WANTED = ["*.safetensors", "*.json", "*.txt", "*.jinja", "*.model"]
+_STAMPED = {".safetensors", ".json", ".jinja", ".model"}
 _WORDS = {"nf4": "bitsandbytes NF4, bfloat16 compute", "int8": "bitsandbytes int8", "none": "not quantized"}
 
 
@@ -119,8 +120,12 @@ def _resolve(settings: Settings, report: Report) -> _Source:
         return _Source(PACKAGED_IDENTITY, digest, None, Path(name).name)
     folder = Path(settings.model).expanduser()
     if folder.is_dir():
-        stamps = [f"{p.name}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in sorted(folder.glob("*.safetensors"))]
-        if not stamps:
+        stamps = [
+            f"{p.name}:{p.stat().st_size}:{p.stat().st_mtime_ns}"
+            for p in sorted(folder.iterdir())
+            if p.suffix in _STAMPED
+        ]
+        if not list(folder.glob("*.safetensors")):
             raise ModelError(f"{folder} holds no .safetensors file, and nothing else is ever loaded.")
         return _Source(folder.resolve().name, "|".join(stamps), folder.resolve())
     return _from_hub(settings.model, report)
@@ -161,7 +166,7 @@ def _quantized(source: _Source, settings: Settings, dtype: torch.dtype, report: 
         else:
             report(f"Quantizing {source.identity} to {_WORDS[settings.quantization]}, once ...")
             device = "cuda" if torch.cuda.is_available() else "cpu"
-            model = _load(full, dtype, device, _config_for(settings.quantization, dtype))
+            model = _load(full, dtype, device, _config_for(settings.quantization, dtype, full))
             model.save_pretrained(made)
             AutoTokenizer.from_pretrained(full, trust_remote_code=False).save_pretrained(made)
         write_manifest(made, **facts)

@@ -17,7 +17,7 @@ from switchboard.retrieval.search import DEFAULT_THRESHOLD, Searcher, search_pas
 from switchboard.retrieval.store import PassageStore, StoredDocument
 from switchboard.types import Document, Passage, SearchResult
 
-_DOCUMENTS_AT_ONCE = 16
+_DOCUMENTS_AT_ONCE = 32
 """Written together: whoever is killed loses no more than this much work."""
 _LOCK_SECONDS = 120
 
@@ -55,7 +55,7 @@ class KnowledgeIndex:
         data.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(data / "index.lock", timeout=_LOCK_SECONDS):
-                store = PassageStore(data / "index", _made_with(embedder), report)
+                store = PassageStore(data / "index" / _name_of(folder), _made_with(embedder), report)
                 passages = _synchronise(store, documents, embedder, report)
         except Timeout as error:
             raise KnowledgeError(
@@ -98,6 +98,11 @@ def _made_with(embedder: Embedder) -> str:
     return f"{embedder.identity}; {METHOD}; at most {_limit(embedder)} tokens"
 
 
+def _name_of(folder: Path) -> str:
+    """The name of a knowledge folder's index: two folders must not empty each other's."""
+    return f"{folder.name}-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]}"
+
+
 def _fingerprint(documents: Iterable[Document], embedder: Embedder) -> str:
     """Twelve digits that name the knowledge and how it was indexed."""
     lines = [_made_with(embedder), *sorted(f"{document.source} {document.sha256}" for document in documents)]
@@ -109,8 +114,6 @@ def _synchronise(
 ) -> list[Passage]:
     """Bring the store up to date with the documents; returns every passage, in the documents' order."""
     stored = store.documents()
-    for source in stored.keys() - documents.keys():
-        store.delete(source)
     passages: dict[str, list[Passage]] = {}
     to_embed = []
     for source, document in documents.items():
@@ -122,6 +125,8 @@ def _synchronise(
             # A document without text has nothing to store, so it looks new each time.
             if passages[source] or known:
                 to_embed.append(document)
+    changed = {document.source for document in to_embed}
+    store.delete([source for source in stored if source not in documents or source in changed])
     _embed(store, to_embed, passages, embedder, report)
     return [passage for source in documents for passage in passages[source]]
 
@@ -150,12 +155,8 @@ def _embed(
 ) -> None:
     done = 0
     for batch in _batches(documents):
-        vectors = embedder.embed_passages([passage for document in batch for passage in passages[document.source]])
-        start = 0
-        for document in batch:
-            end = start + len(passages[document.source])
-            store.replace(document.source, document.sha256, passages[document.source], vectors[start:end])
-            start = end
+        made = [(document.sha256, passages[document.source]) for document in batch]
+        store.add_documents(made, embedder.embed_passages([passage for _, some in made for passage in some]))
         done += len(batch)
         report(f"Indexing: {done} of {len(documents)} changed articles ...")
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 from chromadb.api.shared_system_client import SharedSystemClient
 from chromadb.config import Settings as ChromaSettings
 
+from switchboard.errors import KnowledgeError
 from switchboard.progress import Report
 from switchboard.retrieval.embedding import Vectors
 from switchboard.types import Passage
@@ -23,6 +25,8 @@ _COLLECTION = "passages"
 _HNSW = {"space": "cosine", "ef_construction": 200, "ef_search": 200, "max_neighbors": 32}
 """Wide enough that the approximate search finds what an exact one does; see retrieve-eval."""
 _ADD_AT_ONCE = 2000
+_WHOLE = re.compile(r"locked|busy|full|read-?only|permission|unable to open", re.IGNORECASE)
+"""What SQLite says of a database that is not damaged, but cannot be used at the moment."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -50,16 +54,22 @@ class PassageStore:
     def __init__(self, folder: Path, made_with: str, report: Report) -> None:
         """Open the store, or make it. `made_with` names the embedder and the chunking.
 
-        A store made with something else is emptied, as its vectors cannot be compared; one that cannot be read is
-        set aside, beside `folder`, and a new one made. Both are reported.
+        A store made with something else is emptied, as its vectors cannot be compared; a damaged one is set aside,
+        beside `folder`, and a new one made. Both are reported. Raises KnowledgeError when it cannot be opened for a
+        reason that leaves it whole: no permission, no space, in use.
         """
         self._folder = folder
         self._made_with = made_with
         try:
             self._open(report)
             self._check()
-        except Exception as error:  # noqa: BLE001  whatever a damaged database makes Chroma and SQLite raise
-            _LOG.warning("The index in %s cannot be read", folder, exc_info=True)
+        except Exception as error:
+            _LOG.debug("The index in %s cannot be read", folder, exc_info=True)
+            if isinstance(error, OSError) or _WHOLE.search(str(error)):
+                raise KnowledgeError(
+                    f"The index in {folder} cannot be opened ({str(error).strip().splitlines()[0]}). See that "
+                    "it can be written, that there is space, and that no other program holds it; then start again."
+                ) from error
             self._set_aside(error, report)
             self._open(report)
 
@@ -70,21 +80,21 @@ class PassageStore:
             found.setdefault(str(row["source"]), []).append(row)
         return {source: _stored_document(rows) for source, rows in found.items()}
 
-    def replace(self, source: str, sha256: str, passages: Sequence[Passage], vectors: Vectors) -> None:
-        """Store a document's passages in the place of whatever was stored of it."""
-        self.delete(source)
-        rows: list[Mapping[str, Any]] = [
+    def add_documents(self, documents: Sequence[tuple[str, Sequence[Passage]]], vectors: Vectors) -> None:
+        """Store documents, each its SHA-256 and its passages, of which nothing is stored; a vector a passage."""
+        rows = [
             {
-                "source": source,
+                "source": passage.source,
                 "sha256": sha256,
                 "heading": passage.heading,
                 "start": passage.start,
                 "end": passage.end,
                 "of": len(passages),
             }
+            for sha256, passages in documents
             for passage in passages
         ]
-        self.add([passage.id for passage in passages], vectors, rows)
+        self.add([passage.id for _, passages in documents for passage in passages], vectors, rows)
 
     def add(self, ids: Sequence[str], vectors: Vectors, rows: Sequence[Mapping[str, Any]] | None = None) -> None:
         """Store vectors of length 1 under their ids."""
@@ -94,9 +104,10 @@ class PassageStore:
                 ids=list(ids[part]), embeddings=vectors[part], metadatas=list(rows[part]) if rows else None
             )
 
-    def delete(self, source: str) -> None:
-        """Forget a document."""
-        self._collection.delete(where={"source": source})
+    def delete(self, sources: Collection[str]) -> None:
+        """Forget documents."""
+        if sources:
+            self._collection.delete(where={"source": {"$in": sorted(sources)}})
 
     def count(self) -> int:
         """How many vectors are stored."""

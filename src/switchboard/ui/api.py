@@ -13,7 +13,7 @@ from switchboard.errors import SettingsError, SwitchboardError
 from switchboard.records import answer_record, search_record
 from switchboard.types import LIMITS, Message, SearchResult
 from switchboard.ui.chat import OUR_FAULT, AnswerFunction
-from switchboard.ui.conversation import settings_from
+from switchboard.ui.conversation import MAX_TEXT, MAX_TURNS, settings_from
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
@@ -85,6 +85,10 @@ def add_api(
 def _history(history: list[dict[str, str]] | None) -> list[Message]:
     """Earlier messages as values. Raises SettingsError that says what they must look like."""
     messages = []
+    if len(history or []) > 2 * MAX_TURNS or sum(len(str(message)) for message in history or []) > MAX_TEXT:
+        raise SettingsError(
+            f"history has at most {MAX_TURNS} turns and {MAX_TEXT:,} characters; leave out the oldest turns."
+        )
     for n, message in enumerate(history or []):
         role = "assistant" if n % 2 else "user"
         if not isinstance(message, dict) or message.get("role") != role or not isinstance(message.get("content"), str):

@@ -28,6 +28,8 @@ _LIST = '${value.join("")}'
 _MODEL = "model"
 _CONCURRENT_ANSWERS = 4
 """How many turns may be under way: one is being generated, the others search and wait for it."""
+_LONGEST_LINE = 64
+"""How many turns may wait; whoever comes after them is told to try again."""
 _DEFAULTS = GenerationSettings()
 
 
@@ -92,7 +94,7 @@ def create_app(running: Running, answer: AnswerFunction | None = None) -> gr.Blo
         events = ChatEvents(parts, answer, FeedbackStore(running.settings.data / "feedback.sqlite"), running)
         _connect(events, parts, ask, stop, sliders)
         add_api(answer, search, _MODEL, _CONCURRENT_ANSWERS)
-    app.queue(default_concurrency_limit=_CONCURRENT_ANSWERS)
+    app.queue(default_concurrency_limit=_CONCURRENT_ANSWERS, max_size=_LONGEST_LINE)
     return app
 
 

@@ -7,6 +7,7 @@ being made is in the session's `live` state, so that Stop can keep what was said
 from __future__ import annotations
 
 import logging
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -119,7 +120,12 @@ class ChatEvents:
         if turn is None or turn.state == "failed":
             return self._idle()
         liked = None if event.liked == turn.liked else bool(event.liked)
-        self._feedback.add(turn.id, turn.question, turn.answer, liked)
+        try:
+            self._feedback.add(turn.id, turn.question, turn.answer, liked)
+        except (OSError, sqlite3.Error):
+            _log.exception("A rating was not stored.")
+            gr.Warning("Your rating could not be stored just now; please try again.")
+            return self._idle()
         return self._shown(conversation.updated(replace(turn, liked=liked)))
 
     def generate(
@@ -138,7 +144,7 @@ class ChatEvents:
             drawn = 0.0
             for answer in answers:
                 found = bool(answer.passages) and not turn.answer.passages
-                turn = replace(turn, answer=answer, phase="reading" if answer.passages else "writing")
+                turn = replace(turn, answer=answer, phase=_phase(answer))
                 if found or time.perf_counter() - drawn > _FRAME_SECONDS:
                     drawn = time.perf_counter()
                     yield self._frame(conversation.updated(turn), sources=found)
@@ -186,6 +192,13 @@ class ChatEvents:
 def memory_of(conversation: Conversation, *others: Conversation) -> dict[str, Any]:
     """What the browser is to keep: the conversation on the page, and others that changed."""
     return {"current": talk.to_json(conversation), "others": [talk.to_json(other) for other in others]}
+
+
+def _phase(answer: Answer) -> str:
+    """What is being done for an answer that is begun."""
+    if answer.waiting:
+        return "queued"
+    return "reading" if answer.passages else "writing"
 
 
 def _current(memory: object) -> Conversation:
