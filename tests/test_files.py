@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import zipfile
 from pathlib import Path
 
@@ -25,6 +26,14 @@ def test_a_folder_takes_the_place_of_another(tmp_path: Path) -> None:
     replace_folder(make(tmp_path / "made", "new"), target)
     assert (target / "a.txt").read_text() == "new"
     assert [p.name for p in tmp_path.iterdir()] == ["target"]
+
+
+def test_what_a_killed_process_left_is_removed_a_day_later(tmp_path: Path) -> None:
+    old, new = make(tmp_path / ".target.1234", "old"), make(tmp_path / ".target.5678", "being written")
+    os.utime(old, (0, 0))
+    replace_folder(make(tmp_path / "made", "new"), tmp_path / "target")
+    assert not old.exists()
+    assert new.exists()
 
 
 def test_a_manifest_tells_damage(tmp_path: Path) -> None:

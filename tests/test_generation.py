@@ -252,6 +252,17 @@ def test_closing_the_stream_stops_the_model_within_one_token(
     assert say(generator, conversation("hello")), "the lock is free again"
 
 
+def test_whoever_waits_is_told_so_and_may_leave_the_line(settings: Settings) -> None:
+    generator = engine(settings)
+    answered = generator.stream(conversation("hello"), SHORT, None)
+    next(answered)
+    waiting = generator.stream(conversation("me too"), SHORT, None)
+    assert next(waiting).waiting
+    waiting.close()  # type: ignore[attr-defined]
+    answered.close()  # type: ignore[attr-defined]
+    assert not next(iter(generator.stream(conversation("and me"), SHORT, None))).waiting
+
+
 def test_sampling_varies_and_length_is_bounded(settings: Settings) -> None:
     generator = engine(settings)
     said = {say(generator, conversation("hello"), temperature=1.5) for _ in range(5)}

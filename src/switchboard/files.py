@@ -6,10 +6,12 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import uuid
 from pathlib import Path
 
 MANIFEST = "manifest.json"
+_ABANDONED_SECONDS = 24 * 3600
 
 
 def sha256_of(path: Path) -> str:
@@ -24,8 +26,8 @@ def sha256_of(path: Path) -> str:
 def replace_folder(made: Path, target: Path) -> None:
     """Put the finished folder `made` in the place of `target`.
 
-    `made` is copied beside `target` first, so that the last step is one rename on one file system: whoever is
-    killed on the way leaves the old folder, or none, but never a half.
+    `made` is moved beside `target` first, so that the last step is one rename on one file system: whoever is killed on
+    the way leaves the old folder, or none, but never a half. What such a one left beside it is removed a day later.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     staged = target.parent / f".{target.name}.{uuid.uuid4().hex}"
@@ -37,6 +39,9 @@ def replace_folder(made: Path, target: Path) -> None:
         shutil.rmtree(doomed, ignore_errors=True)
     else:
         os.replace(staged, target)
+    for left in target.parent.glob(f".{target.name}.*"):
+        if time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def write_manifest(folder: Path, **facts: str) -> None:
