@@ -71,10 +71,10 @@ def test_records_are_rendered_as_the_app_prompts() -> None:
     assert plain[0].role == "system"
     assert SERVICE_DECLINE in plain[0].content
     assert "Acme" in plain[0].content
-    row = turns(("user", "First?"), ("assistant", "Yes."), ("user", "Second?"), ("assistant", "No [1]."))
+    row = turns(("user", "First?"), ("assistant", "Yes [2]."), ("user", "Second?"), ("assistant", "No [1]."))
     reading = render(parse_record({**row, "passages": PASSAGES}, "x"), "Acme")
     assert READER_DECLINE in reading[0].content
-    assert reading[1].content == "First?"
+    assert [message.content for message in reading[1:3]] == ["First?", "Yes."]
     assert reading[3].content == "[1] Fibre › Prices\nFibre 100 costs £27.\n\n[2] TV\n£9.\n\nQuestion: Second?"
 
 

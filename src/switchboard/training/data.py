@@ -13,10 +13,11 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+from switchboard.citations import without_citations
 from switchboard.errors import TrainingDataError
 from switchboard.prompts import question_with_passages, system_prompt
 from switchboard.types import Message, Passage, Role
@@ -88,11 +89,15 @@ def parse_record(value: Any, where: str) -> Record:
 
 
 def render(record: Record, company: str) -> list[Message]:
-    """The messages as the app would send them: its system prompt, and the passages in the last question alone."""
+    """The messages as the app would send them.
+
+    That is with its system prompt, the passages in the last question alone, and then no citations before it.
+    """
     messages = list(record.messages)
     if messages[0].role != "system":
         messages.insert(0, Message("system", system_prompt(company, with_passages=bool(record.passages))))
     if record.passages:
+        messages[:-2] = [replace(m, content=without_citations(m.content)) for m in messages[:-2]]
         messages[-2] = Message("user", question_with_passages(messages[-2].content, record.passages))
     return messages
 
