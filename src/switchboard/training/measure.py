@@ -9,6 +9,7 @@ questions in adapters/customer-service/measured_questions.jsonl, whose required 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -62,8 +63,15 @@ def score_reader(cases: Iterable[tuple[Case, str]]) -> ReaderScore:
 
 
 def score_figures(rows: Iterable[tuple[list[list[str]], str]]) -> int:
-    """How many answers hold one of the alternatives of each required figure."""
-    return sum(all(any(figure in answer for figure in either) for either in required) for required, answer in rows)
+    """How many answers hold one of the alternatives of each required figure, as whole words and not as a citation."""
+    return sum(
+        all(any(_holds(answer, figure) for figure in either) for either in required) for required, answer in rows
+    )
+
+
+def _holds(answer: str, figure: str) -> bool:
+    text, _, _ = check_citations(answer, passages=0)
+    return re.search(rf"(?<!\w)(?<!\d[.,]){re.escape(figure.strip())}(?![.,]?\w)", text) is not None
 
 
 def main() -> None:
