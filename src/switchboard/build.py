@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
+from switchboard.compute import compute
 from switchboard.generation.adapters import load_adapters
 from switchboard.generation.local import LocalGenerator
 from switchboard.generation.model import load_model
@@ -41,7 +42,7 @@ def build(settings: Settings, report: Report) -> Running:
     with ThreadPoolExecutor(1) as side:
         # The model and the index share nothing until a question comes, so they load side by side.
         index_ready = side.submit(open_index, settings, report)
-        generator, about = load_generator(settings, report)
+        generator, about = compute(load_generator, settings, report)
         index = index_ready.result()
     report(f"Knowledge: {index.describe()}")
     return Running(

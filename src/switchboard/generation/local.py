@@ -17,6 +17,7 @@ import torch
 from jinja2 import TemplateError
 from transformers import DynamicCache
 
+from switchboard.compute import compute
 from switchboard.generation.adapters import Adapters
 from switchboard.generation.model import LoadedModel
 from switchboard.generation.prefix_cache import PrefixCache
@@ -66,7 +67,7 @@ class LocalGenerator:
         with ExitStack() as held:
             held.callback(self._lock.release)
             held.enter_context(self._wearing(adapter))
-            logits, cache, reused = self._read(ids, ends, adapter)
+            logits, cache, reused = compute(self._read, ids, ends, adapter)
             for _ in range(settings.max_tokens):
                 token = _choose(logits, settings.temperature)
                 if token in self._stop_ids:
@@ -77,7 +78,7 @@ class LocalGenerator:
                 new = "" if text.endswith("\ufffd") else text[len(shown) :]
                 shown += new
                 yield Token(new, len(ids), reused)
-                logits = self._forward([token], cache)
+                logits = compute(self._forward, [token], cache)
 
     def warm_up(self, messages: Sequence[Message], adapter: str | None) -> None:
         """Read a prompt and write one token, for the side effects: prefixes kept, weights packed, kernels loaded."""
@@ -89,7 +90,7 @@ class LocalGenerator:
         """The scores of the first answer token, shape (vocabulary,), float32: what tests compare."""
         ids = self._encode(messages, generation_prompt=True)
         with self._lock, self._wearing(adapter):
-            return self._forward(ids, self._new_cache()).float()
+            return compute(self._forward, ids, self._new_cache()).float()
 
     def _wearing(self, adapter: str | None) -> AbstractContextManager[object]:
         """Put the adapter on, or all of them off, for as long as the lock is held."""

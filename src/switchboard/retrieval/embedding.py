@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from switchboard import assets
+from switchboard.compute import compute
 from switchboard.errors import ModelError
 from switchboard.files import sha256_of
 from switchboard.progress import Report
@@ -80,7 +81,7 @@ class SentenceEmbedder:
         for start in range(0, len(order), _BATCH):
             batch = [texts[n] for n in order[start : start + _BATCH]]
             with self._lock:
-                parts.append(self._model.encode_document(batch, normalize_embeddings=True, show_progress_bar=False))
+                parts.append(compute(self._encode, self._model.encode_document, batch))
             if progress:
                 progress(min(start + _BATCH, len(order)))
         if not parts:
@@ -93,8 +94,11 @@ class SentenceEmbedder:
     def embed_query(self, query: str) -> Vectors:
         """The vector of a question, of shape (dimensions,) and length 1."""
         with self._lock:
-            vector: Vectors = self._model.encode_query(query, normalize_embeddings=True, show_progress_bar=False)
-        return vector
+            return compute(self._encode, self._model.encode_query, query)
+
+    def _encode(self, encode: Any, texts: str | list[str]) -> Vectors:
+        vectors: Vectors = encode(texts, normalize_embeddings=True, show_progress_bar=False)
+        return vectors
 
 
 def open_embedder(wanted: str, data: Path, report: Report) -> SentenceEmbedder:
