@@ -23,6 +23,7 @@ from switchboard.settings import ROOT
 pytestmark = pytest.mark.real
 
 PRICE = "How much is Fibre 500 a month?"
+NOTICE = "How long is the notice if I cancel a business line?"
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def test_every_path_answers_with_its_label_sources_and_metrics(real_page: Page) 
 
 
 def test_a_citation_leads_to_its_card_and_the_card_to_the_article(real_page: Page) -> None:
-    ask(real_page, PRICE)
+    ask(real_page, NOTICE)
     citation = real_page.locator(f"{LAST} .cite").first
     number = citation.inner_text().strip("[] ")
     citation.click()
