@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fakes import EXIT, FIBRE
 from switchboard.settings import Settings
 from switchboard.types import Passage
 
 if TYPE_CHECKING:
     from switchboard.generation.local import LocalGenerator
-
-FIBRE = Passage("plans/fibre.md", "Fibre plans", "Prices", "Fibre 100 costs £27 a month.", 20, 48, "2026-09-14")
-EXIT = Passage("contracts/cancel.md", "Cancel fibre", "Exit fee", "The early exit fee is 60 %.", 0, 27, "2026-08-01")
 
 
 @pytest.fixture

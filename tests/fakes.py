@@ -7,6 +7,9 @@ from dataclasses import replace
 
 from switchboard.types import GenerationSettings, Message, Passage, SearchResult, Token
 
+FIBRE = Passage("plans/fibre.md", "Fibre plans", "Prices", "Fibre 100 costs £27 a month.", 20, 48, "2026-09-14")
+EXIT = Passage("contracts/cancel.md", "Cancel fibre", "Exit fee", "The early exit fee is 60 %.", 0, 27, "2026-08-01")
+
 
 class FakeGenerator:
     """Says the replies it was given, a word a token; counts words; remembers what it was asked and stopped."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import EXIT, FIBRE
+from fakes import EXIT, FIBRE
 from switchboard.errors import MessageTooLongError, SettingsError
 from switchboard.prompts import READER_DECLINE, SERVICE_DECLINE, build_prompt, declined, system_prompt
 from switchboard.types import Message

@@ -23,9 +23,7 @@ READER_DECLINE = "The passages do not cover this."
 SERVICE_DECLINE = "That is not something I know."
 """How the two adapters are taught to decline, word for word."""
 
-_DECLINES = re.compile(
-    r"(passages|help centre|help center) (do|does) not cover|not something (I|we) know", re.IGNORECASE
-)
+_DECLINES = re.compile(r"(passages?|help cent(re|er)) (do|does) not cover|not something (I|we) know", re.IGNORECASE)
 
 
 def declined(answer: str) -> bool:
