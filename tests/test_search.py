@@ -63,7 +63,7 @@ def found_in(tmp_path: Path) -> Iterator[tuple[Searcher, dict[str, Passage]]]:
     embedder = FakeEmbedder()
     store = PassageStore(tmp_path / "index", "x", quietly)
     for passage in passages:
-        store.replace(passage.source, "s", [passage], embedder.embed_passages([passage]))
+        store.add_documents([("s", [passage])], embedder.embed_passages([passage]))
     ids = [passage.id for passage in passages]
     yield Searcher(embedder, store, ids, [embedded_text(p) for p in passages]), dict(zip(ids, passages, strict=True))
     store.close()
@@ -103,8 +103,8 @@ def test_what_another_process_added_or_removed_since_is_passed_over(
 ) -> None:
     searcher, passages = found_in
     added = Passage("new.md", "", "", "late fee", 0, 8)
-    searcher._store.replace("new.md", "s", [added], FakeEmbedder().embed_passages([added]))
-    searcher._store.delete("1.md")
+    searcher._store.add_documents([("s", [added])], FakeEmbedder().embed_passages([added]))
+    searcher._store.delete(["1.md"])
     result = search_passages(searcher, passages, "late fee", 4, 0.0)
     assert {passage.source for passage in result.passages} == {"0.md", "2.md", "3.md"}
 

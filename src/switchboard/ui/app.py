@@ -220,8 +220,10 @@ def _connect(events: ChatEvents, parts: Parts, ask: Any, stop: Any, sliders: lis
         )
         for start in starts
     ]
-    stop.click(events.stop, [parts.live], parts.all(), cancels=answering, **quiet)
-    parts.memory.restore(events.open, [parts.memory, parts.live], parts.all(), cancels=answering, **quiet)
+    # In the queue, so that what these show comes down the same stream as the frames of the answer, and after them.
+    last = {**quiet, "queue": True, "concurrency_limit": None}
+    stop.click(events.stop, [parts.live], parts.all(), cancels=answering, **last)
+    parts.memory.restore(events.open, [parts.memory, parts.live], parts.all(), cancels=answering, **last)
     parts.mode.change(None, [parts.mode], None, js="(mode) => { switchboard.setMode(mode); }", **quiet)
     shown.undo(events.undo, [parts.memory], parts.all(), **quiet)
     shown.rate(events.rate, [parts.memory], parts.all(), **quiet)

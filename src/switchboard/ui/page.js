@@ -439,6 +439,8 @@
       restore();
     }
     settle();
+    // Gradio may still be drawing the parts that are not ours.
+    for (const later of [200, 1000, 3000]) setTimeout(settle, later);
   }
 
   /* What Gradio's own markup leaves unsaid to a screen reader. */
