@@ -106,6 +106,7 @@ def test_stop_frees_the_model_for_the_next_question(real_page: Page) -> None:
     begun(real_page)
     real_page.locator("#stop").click()
     finished(real_page)
+    real_page.wait_for_timeout(600)
     expect(real_page.locator(f"{LAST} .badge")).to_have_text("Stopped")
     began = time.monotonic()
     choose(real_page, "Fine-tuned")

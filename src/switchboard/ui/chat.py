@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -67,6 +68,8 @@ class ChatEvents:
         self._answer = answer
         self._feedback = feedback
         self._running = running
+        # Ids of turns that were stopped a moment ago: their next frame, already on its way, must not be shown.
+        self._stopped: deque[str] = deque(maxlen=256)
 
     def ask(self, question: str, mode: str, memory: object) -> Update:
         """Put the question into the conversation, to be answered by `generate`."""
@@ -102,6 +105,7 @@ class ChatEvents:
         """Show the conversation that the browser brings; one that was being answered is stopped and kept."""
         conversation = _current(memory)
         left = [live.stopped()] if live and live.working and live.id != conversation.id else []
+        self._silence(live)
         update = self._shown(conversation, *left)
         if conversation.turns:
             update[self._parts.mode] = _on_switch(talk.last_mode(conversation))
@@ -111,6 +115,7 @@ class ChatEvents:
         """Keep what was said and mark it as stopped; the model itself stops because its iterator is closed."""
         if not live or not live.working:
             return self._idle()
+        self._silence(live)
         return self._shown(live.stopped())
 
     def rate(self, memory: object, event: gr.EventData) -> Update:
@@ -145,6 +150,8 @@ class ChatEvents:
             for answer in answers:
                 found = bool(answer.passages) and not turn.answer.passages
                 turn = replace(turn, answer=answer, phase=_phase(answer))
+                if turn.id in self._stopped:
+                    return
                 if found or time.perf_counter() - drawn > _FRAME_SECONDS:
                     drawn = time.perf_counter()
                     yield self._frame(conversation.updated(turn), sources=found)
@@ -158,7 +165,12 @@ class ChatEvents:
             close = getattr(answers, "close", None)
             if close:
                 close()
-        yield self._shown(conversation.updated(turn))
+        if turn.id not in self._stopped:
+            yield self._shown(conversation.updated(turn))
+
+    def _silence(self, live: Conversation | None) -> None:
+        if live and live.last and live.working:
+            self._stopped.append(live.last.id)
 
     def _begun(self, make: Callable[[], Conversation]) -> Update:
         try:

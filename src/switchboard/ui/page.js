@@ -144,6 +144,11 @@
   function transcriptChanged() {
     const all = document.querySelectorAll("#transcript .turn");
     const last = all[all.length - 1];
+    // A frame that was on its way when Stop was pressed may come after what Stop showed: that is shown again.
+    const kept = current().turns.at(-1);
+    if (last?.dataset.state === "working" && kept?.id === last.dataset.turn && kept.state === "stopped") {
+      return show(current());
+    }
     $("#workbench")?.classList.toggle("is-busy", busy());
     $("#workbench")?.classList.toggle("is-empty", !all.length);
     if (last) {
