@@ -50,3 +50,8 @@ class TrainingDataError(SwitchboardError):
 
 class EvaluationError(SwitchboardError):
     """Questions or a benchmark folder that cannot be scored."""
+
+
+def first_line(error: BaseException) -> str:
+    """What a library's error says, in a line without its full stop, to be quoted in one of ours; never empty."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -11,7 +11,7 @@ from typing import Any
 from peft import PeftModel
 from safetensors import SafetensorError, safe_open
 
-from switchboard.errors import AdapterError
+from switchboard.errors import AdapterError, first_line
 from switchboard.files import sha256_of
 from switchboard.generation.model import LoadedModel, same_base
 
@@ -94,7 +94,7 @@ def _check_tensors(path: Path, model: Any) -> None:
                 if fits.get(matrix) != shape:
                     raise AdapterError(_unfit(path, f"{key} is {shape}"))
     except (SafetensorError, OSError, AttributeError) as error:
-        raise AdapterError(_unfit(path, _first_line(error))) from error
+        raise AdapterError(_unfit(path, first_line(error))) from error
 
 
 def _missing(name: str) -> str:
@@ -108,10 +108,6 @@ def _unfit(path: Path, reason: str) -> str:
     )
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
 def _add(model: Any, path: Path, device: str, first: bool) -> Any:
     """Put one adapter on the model; the first one wraps it. Raises AdapterError when its tensors do not fit."""
     try:
@@ -121,5 +117,5 @@ def _add(model: Any, path: Path, device: str, first: bool) -> Any:
             )
         model.load_adapter(path, adapter_name=path.name, torch_device=device, autocast_adapter_dtype=True)
     except Exception as error:  # peft, torch and safetensors each raise types of their own
-        raise AdapterError(_unfit(path, _first_line(error))) from error
+        raise AdapterError(_unfit(path, first_line(error))) from error
     return model

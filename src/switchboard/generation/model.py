@@ -19,7 +19,7 @@ import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GgufConfig
 
 from switchboard import assets
-from switchboard.errors import ModelError
+from switchboard.errors import ModelError, first_line
 from switchboard.files import intact, replace_folder, write_manifest
 from switchboard.progress import Report
 from switchboard.settings import Quantization, Settings
@@ -85,7 +85,7 @@ def load_model(settings: Settings, report: Report) -> LoadedModel:
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         raise ModelError(
             f"The model '{settings.model}' cannot be loaded with quantization '{settings.quantization}': "
-            f"{_first_line(error)}. Name another one in SWITCHBOARD_MODEL, or set SWITCHBOARD_QUANTIZATION=none."
+            f"{first_line(error)}. Name another one in SWITCHBOARD_MODEL, or set SWITCHBOARD_QUANTIZATION=none."
         ) from error
     if not getattr(tokenizer, "chat_template", None):
         raise ModelError(f"The model '{settings.model}' has no chat template; name a chat model in SWITCHBOARD_MODEL.")
@@ -140,7 +140,7 @@ def _from_hub(name: str, report: Report) -> _Source:
         folder = Path(snapshot_download(name, allow_patterns=_WANTED))
     except Exception as error:  # the hub client raises many unrelated types
         raise ModelError(
-            f"'{name}' is neither a folder here nor can it be fetched from the Hub ({_first_line(error)}). Check "
+            f"'{name}' is neither a folder here nor can it be fetched from the Hub ({first_line(error)}). Check "
             "SWITCHBOARD_MODEL and the network; leave it unset for the packaged model."
         ) from error
     if not list(folder.glob("*.safetensors")):
@@ -213,10 +213,6 @@ def _config_for(
 
 def _digest(source: _Source, quantization: Quantization) -> str:
     return hashlib.sha256(f"{source.identity}|{source.version}|{quantization}".encode()).hexdigest()
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def _quieten() -> None:

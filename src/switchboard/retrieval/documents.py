@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from switchboard.errors import KnowledgeError
+from switchboard.errors import KnowledgeError, first_line
 from switchboard.progress import Report, to_stderr
 from switchboard.types import Document
 
@@ -111,8 +111,7 @@ def _split_front_matter(source: str, text: str) -> tuple[dict[str, Any], str]:
     try:
         matter = yaml.safe_load(match[1])
     except yaml.YAMLError as error:
-        reason = str(error).splitlines()[0]
-        raise KnowledgeError(f"{source} cannot be read: its front matter is not YAML ({reason}).") from error
+        raise KnowledgeError(f"{source} cannot be read: its front matter is not YAML ({first_line(error)}).") from error
     if not isinstance(matter, dict | None):
         raise KnowledgeError(f"{source} cannot be read: its front matter must be lines such as 'title: ...'.")
     return matter or {}, text[match.end() :]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from switchboard import assets
 from switchboard.compute import compute
-from switchboard.errors import ModelError
+from switchboard.errors import ModelError, first_line
 from switchboard.files import sha256_of
 from switchboard.progress import Report
 from switchboard.types import Passage
@@ -152,7 +151,6 @@ def _digest(folder: Path) -> str:
 
 
 def _load(folder: Path) -> Any:
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     from sentence_transformers import SentenceTransformer  # noqa: PLC0415  seconds, for those who only read documents
     from transformers.utils import logging as transformers_logging  # noqa: PLC0415
 
@@ -168,10 +166,9 @@ def _load(folder: Path) -> Any:
             model_kwargs={"use_safetensors": True},
         )
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
-            f"The embedder in {folder} cannot be loaded ({reason}). Set SWITCHBOARD_EMBEDDER to a folder or Hub id "
-            "of a sentence-transformers model, or to 'packaged'."
+            f"The embedder in {folder} cannot be loaded ({first_line(error)}). Set SWITCHBOARD_EMBEDDER to a folder or "
+            "Hub id of a sentence-transformers model, or to 'packaged'."
         ) from error
     finally:
         if shown:

@@ -16,7 +16,7 @@ import numpy as np
 from chromadb.api.shared_system_client import SharedSystemClient
 from chromadb.config import Settings as ChromaSettings
 
-from switchboard.errors import KnowledgeError
+from switchboard.errors import KnowledgeError, first_line
 from switchboard.progress import Report
 from switchboard.retrieval.embedding import Vectors
 from switchboard.types import Passage
@@ -67,7 +67,7 @@ class PassageStore:
             _LOG.debug("The index in %s cannot be read", folder, exc_info=True)
             if isinstance(error, OSError) or _WHOLE.search(str(error)):
                 raise KnowledgeError(
-                    f"The index in {folder} cannot be opened ({str(error).strip().splitlines()[0]}). See that "
+                    f"The index in {folder} cannot be opened ({first_line(error)}). See that "
                     "it can be written, that there is space, and that no other program holds it; then start again."
                 ) from error
             self._set_aside(error, report)

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from switchboard.errors import TrainingDataError
+from switchboard.errors import TrainingDataError, first_line
 
 RECIPE = "recipe.yaml"
 
@@ -77,7 +77,7 @@ def read_recipe(folder: Path) -> Recipe:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TrainingDataError(f"{path} is not YAML: {str(error).splitlines()[0]}.") from error
+        raise TrainingDataError(f"{path} is not YAML: {first_line(error)}.") from error
     if not isinstance(values, dict) or not isinstance(values.get("data"), list) or not values["data"]:
         raise TrainingDataError(f"{path} names no data; write for example `data: [data/*.jsonl]`.")
     known = {f.name for f in fields(Recipe)}
