@@ -30,7 +30,7 @@ CACHE_FORMAT = "1"
 
 _WANTED = ["*.safetensors", "*.json", "*.txt", "*.jinja", "*.model"]
 _STAMPED = {".safetensors", ".json", ".jinja", ".model"}
-_WORDS = {"nf4": "bitsandbytes NF4, bfloat16 compute", "int8": "bitsandbytes int8", "none": "not quantized"}
+_WORDS = {"nf4": "bitsandbytes NF4", "int8": "bitsandbytes int8", "none": "not quantized"}
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,10 @@ class LoadedModel:
     @property
     def quantization_words(self) -> str:
         """The quantization in words."""
+        if self.quantization == "nf4":
+            return f"{_WORDS['nf4']}, " + (
+                "expanded to float32" if self.dtype == "float32" else f"{self.dtype} compute"
+            )
         return _WORDS[self.quantization]
 
     def describe(self) -> str:
@@ -79,9 +83,11 @@ def load_model(settings: Settings, report: Report) -> LoadedModel:
     device, dtype, reasons = _choose_device()
     source = _resolve(settings, report)
     try:
-        folder = _quantized(source, settings, dtype, report)
+        folder = _quantized(source, settings, report)
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         model = _load(folder, dtype, device, _config_for(settings.quantization, dtype, folder))
+        if settings.quantization == "nf4" and dtype == torch.float32:
+            model = model.dequantize().float()
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         raise ModelError(
             f"The model '{settings.model}' cannot be loaded with quantization '{settings.quantization}': "
@@ -112,7 +118,12 @@ def _choose_device() -> tuple[str, torch.dtype, str]:
         if torch.cuda.is_bf16_supported():
             return "cuda", torch.bfloat16, f"found {torch.cuda.get_device_name()}"
         return "cuda", torch.float16, f"found {torch.cuda.get_device_name()}, which has no bfloat16"
-    return "cpu", torch.bfloat16, f"no CUDA device found, {torch.get_num_threads()} threads"
+    threads = f"no CUDA device found, {torch.get_num_threads()} threads"
+    if torch.cpu._is_avx512_bf16_supported():
+        return "cpu", torch.bfloat16, threads
+    # Without bfloat16 instructions such arithmetic, and the 4-bit kernels, which need them, are far slower: measured on
+    # an AVX2 machine, 520 tokens read in 7.0 s and 5 tokens a second against 1.1 s and 18, with the same weights.
+    return "cpu", torch.float32, f"{threads}, a processor without bfloat16 arithmetic"
 
 
 def _resolve(settings: Settings, report: Report) -> _Source:
@@ -148,7 +159,7 @@ def _from_hub(name: str, report: Report) -> _Source:
     return _Source(name, folder.name, folder)
 
 
-def _quantized(source: _Source, settings: Settings, dtype: torch.dtype, report: Report) -> Path:
+def _quantized(source: _Source, settings: Settings, report: Report) -> Path:
     """The folder to load from: the quantized copy in the cache, made anew unless it is intact."""
     if source.folder is not None and settings.quantization == "none":
         return source.folder
@@ -160,6 +171,7 @@ def _quantized(source: _Source, settings: Settings, dtype: torch.dtype, report: 
     if target.exists():
         report(f"The cached copy of {source.identity} is out of date or damaged: making it again ...")
     with tempfile.TemporaryDirectory() as scratch:
+        dtype = torch.bfloat16  # of what stays unquantized; the same on every machine
         full = source.folder or _convert_gguf(source, settings, Path(scratch), dtype, report)
         made = Path(scratch) / "made"
         if settings.quantization == "none":
