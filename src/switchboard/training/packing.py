@@ -59,19 +59,18 @@ def pack(examples: Sequence[Example], limit: int, seed: int) -> list[Pack]:
     return packs
 
 
-def tensors(packed: Pack) -> dict[str, torch.Tensor]:
+def tensors(packed: Pack) -> dict[str, torch.Tensor | None]:
     """A pack as the model takes it, a batch of one with T tokens and M of them trained on.
 
-    `input_ids` and `position_ids` (1, T); `attention_mask` (1, 1, T, T), 0 where a token may look and a very low
-    number elsewhere; `predict` (M,): the positions whose logits foretell `labels` (1, M).
+    `input_ids` and `position_ids` (1, T); `branches` (N, L), see attention.py, or None where nothing is shared;
+    `predict` (M,): the positions whose logits foretell `labels` (1, M).
     """
     first = packed.examples[0]
     tokens = list(first.tokens[: packed.shared])
     positions = list(range(packed.shared))
-    branch = [0] * packed.shared
     predict: list[int] = []
     labels: list[int] = []
-    for number, example in enumerate(packed.examples, 1):
+    for example in packed.examples:
         offset = len(tokens) - packed.shared
         for i in range(packed.shared, len(example.tokens)):
             if example.trained[i]:
@@ -79,18 +78,24 @@ def tensors(packed: Pack) -> dict[str, torch.Tensor]:
                 labels.append(example.tokens[i])
         tokens.extend(example.tokens[packed.shared :])
         positions.extend(range(packed.shared, len(example.tokens)))
-        branch.extend([number] * (len(example.tokens) - packed.shared))
-    of = torch.tensor(branch)
-    visible = torch.ones(len(tokens), len(tokens), dtype=torch.bool).tril()
-    visible &= (of[None, :] == 0) | (of[None, :] == of[:, None])
-    mask = torch.zeros(visible.shape).masked_fill_(~visible, torch.finfo(torch.float32).min)
     return {
         "input_ids": torch.tensor([tokens]),
         "position_ids": torch.tensor([positions]),
-        "attention_mask": mask[None, None],
+        "branches": _branches(packed),
         "predict": torch.tensor(predict),
         "labels": torch.tensor([labels]),
     }
+
+
+def _branches(packed: Pack) -> torch.Tensor | None:
+    if len(packed.examples) == 1:
+        return None
+    lengths = [len(example.tokens) - packed.shared for example in packed.examples]
+    rows, begin = torch.full((len(lengths), max(lengths)), -1), 0
+    for row, length in zip(rows, lengths, strict=True):
+        row[:length] = torch.arange(begin, begin + length)
+        begin += length
+    return rows
 
 
 def _shared_prefix(examples: Sequence[Example]) -> int:

@@ -26,8 +26,10 @@ class Recipe:
     """How an adapter is trained.
 
     `data` lists file patterns below the adapter's folder, and mappings that name a generator and its arguments.
-    `base`, where given, must be the base in use. `alpha` scales the update by alpha / rank; `targets` is a list
-    of module names or `all-linear`. `learning_rate` is the peak of a cosine after a `warmup` share of the steps.
+    `base`, where given, must be the base in use; `start` names an adapter beside this one, of the same shape, whose
+    weights training goes on from. `alpha` scales the update by alpha / rank; `targets` is a list
+    of module names or `all-linear`, in all layers but the lowest `frozen_layers`. `learning_rate` is the peak of a
+    cosine after a `warmup` share of the steps.
     `batch` is in packs of at most `pack_tokens` tokens; an example longer than `max_length` tokens is an error.
     `held_out` is the share of the examples that is only measured.
     """
@@ -35,9 +37,11 @@ class Recipe:
     data: tuple[str | Mapping[str, Any], ...]
     description: str = ""
     base: str = ""
+    start: str = ""
     rank: int = 16
     alpha: float = 32.0
     targets: str | tuple[str, ...] = "all-linear"
+    frozen_layers: int = 0
     epochs: float = 3.0
     learning_rate: float = 5e-4
     warmup: float = 0.05
@@ -52,6 +56,7 @@ class Recipe:
         ranges: dict[str, tuple[float, float]] = {
             "rank": (1, 256),
             "alpha": (1e-6, 1024),
+            "frozen_layers": (0, 1024),
             "epochs": (1e-6, 1000),
             "learning_rate": (1e-8, 1),
             "warmup": (0, 0.9),

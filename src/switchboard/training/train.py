@@ -18,16 +18,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
+from safetensors.torch import load_file
 from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
-from switchboard.errors import AdapterError, TrainingDataError
+from switchboard.errors import AdapterError, TrainingDataError, first_line
+from switchboard.files import sha256_of
+from switchboard.generation.adapters import WEIGHTS
 from switchboard.generation.model import LoadedModel, load_model, same_base
 from switchboard.progress import Report
 from switchboard.settings import Settings
+from switchboard.training import attention
 from switchboard.training.card import Result, write_results
 from switchboard.training.data import Example, split, tokenize
+from switchboard.training.frozen import FrozenLayers
 from switchboard.training.packing import Pack, pack, tensors
 from switchboard.training.recipe import Recipe, read_recipe
 from switchboard.training.sources import gather
@@ -50,15 +56,20 @@ class Plan:
     digest: str
 
 
-class _Packs(Dataset[dict[str, torch.Tensor]]):
-    def __init__(self, packs: list[Pack]) -> None:
+class _Packs(Dataset[dict[str, Any]]):
+    def __init__(self, packs: list[Pack], frozen: FrozenLayers | None) -> None:
         self.packs = packs
+        self.frozen = frozen
 
     def __len__(self) -> int:
         return len(self.packs)
 
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        return tensors(self.packs[index])
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        inputs = tensors(self.packs[index])
+        if self.frozen:
+            inputs["inputs_embeds"] = self.frozen.states(id(self.packs[index]), inputs)
+            del inputs["input_ids"]
+        return inputs
 
 
 class _PackTrainer(Trainer):  # type: ignore[misc]
@@ -97,14 +108,19 @@ def train(name: str, settings: Settings, report: Report) -> Path:
             "the recipe or SWITCHBOARD_MODEL."
         )
     examples = tokenize(records, base.tokenizer, settings.company, recipe.max_length)
-    plan = make_plan(name, recipe, examples, base.fingerprint)
+    start = settings.adapters / recipe.start / WEIGHTS if recipe.start else None
+    plan = make_plan(name, recipe, examples, base.fingerprint + (_revision(start) if start else ""))
     report(base.describe())
     report(", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in plan.counts.items()))
     work = settings.data / "training" / f"{name}-{plan.digest}"
     model = adapted(base, recipe, report)
+    if start:
+        report(f"Starting from the adapter '{recipe.start}' ...")
+        start_from(model, start)
+    frozen = FrozenLayers(base.model.get_decoder(), recipe.frozen_layers) if recipe.frozen_layers else None
     clock = Clock(report, work / "log.jsonl", plan.counts["tokens_an_epoch"] / len(plan.training) * recipe.batch)
     with stop_on_interrupt() as stop:
-        trainer = _trainer(model, plan, work, base, [clock, Checkpoints(stop)])
+        trainer = _trainer(model, plan, work, base, frozen, [clock, Checkpoints(stop)])
         last = last_checkpoint(work)
         if last:
             report(f"Going on from {last.name} ...")
@@ -144,16 +160,43 @@ def adapted(base: LoadedModel, recipe: Recipe, report: Report) -> Any:
     """The base with a fresh adapter of the recipe on it, in training mode."""
     model = base.model.train()
     if base.device == "cpu":
-        if base.quantization != "none":
+        if base.quantization != "none" and base.dtype != "float32":
             report("Expanding the quantized weights for training ...")
             model = model.dequantize()
         model = model.float()
     torch.manual_seed(recipe.seed)
     targets = recipe.targets if isinstance(recipe.targets, str) else list(recipe.targets)
+    frozen = "|".join(map(str, range(recipe.frozen_layers)))
     config = LoraConfig(
-        r=recipe.rank, lora_alpha=recipe.alpha, target_modules=targets, lora_dropout=0.0, task_type="CAUSAL_LM"
+        r=recipe.rank,
+        lora_alpha=recipe.alpha,
+        target_modules=targets,
+        exclude_modules=rf".*\.layers\.({frozen})\..*" if frozen else None,
+        lora_dropout=0.0,
+        task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, config)
+    model.set_attn_implementation(attention.NAME)
+    with_adapter = get_peft_model(model, config)
+    for module in with_adapter.modules():
+        if isinstance(module, LoraLayer):  # autocast does it, without a copy in float32
+            module.cast_input_dtype_enabled = False
+    return with_adapter
+
+
+def start_from(model: Any, weights: Path) -> None:
+    """Give a fresh adapter the weights of another one. Raises AdapterError unless every tensor fits."""
+    try:
+        outcome = set_peft_model_state_dict(model, load_file(weights), adapter_name="default")
+    except RuntimeError as error:
+        raise AdapterError(f"{weights} is of another shape than the recipe's: {first_line(error)}.") from error
+    if outcome.unexpected_keys or any("lora_" in key for key in outcome.missing_keys):
+        raise AdapterError(f"{weights} does not have the layers of the recipe; give both the same targets and layers.")
+
+
+def _revision(weights: Path) -> str:
+    if not weights.is_file():
+        raise AdapterError(f"There is no {weights} to start from; train '{weights.parent.name}' first.")
+    return sha256_of(weights)[:12]
 
 
 def last_checkpoint(work: Path) -> Path | None:
@@ -171,7 +214,9 @@ def last_checkpoint(work: Path) -> Path | None:
     return None
 
 
-def _trainer(model: Any, plan: Plan, work: Path, base: LoadedModel, callbacks: list[Any]) -> Any:
+def _trainer(
+    model: Any, plan: Plan, work: Path, base: LoadedModel, frozen: FrozenLayers | None, callbacks: list[Any]
+) -> Any:
     recipe = plan.recipe
     steps = max(1, int(len(plan.training) / recipe.batch * recipe.epochs))
     on_cpu = base.device == "cpu"
@@ -206,8 +251,8 @@ def _trainer(model: Any, plan: Plan, work: Path, base: LoadedModel, callbacks: l
     trainer = _PackTrainer(
         model=model,
         args=arguments,
-        train_dataset=_Packs(plan.training),
-        eval_dataset=_Packs(plan.held_out) if plan.held_out else None,
+        train_dataset=_Packs(plan.training, frozen),
+        eval_dataset=_Packs(plan.held_out, frozen) if plan.held_out else None,
         data_collator=lambda rows: rows[0],
         callbacks=callbacks,
     )
