@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,13 @@ import pytest
 from switchboard.citations import check_citations
 from switchboard.errors import TrainingDataError
 from switchboard.progress import quietly
-from switchboard.prompts import READER_DECLINE, declined
+from switchboard.prompts import READER_DECLINE, SERVICE_DECLINE, declined
+from switchboard.retrieval.chunking import chunk
+from switchboard.retrieval.documents import load_folder
 from switchboard.settings import ROOT, Settings
 from switchboard.training.data import parse_record
-from switchboard.training.over_passages import cited, rows_over_passages
+from switchboard.training.facts import read_facts, rows_from_facts
+from switchboard.training.over_passages import rows_over_passages
 from switchboard.training.reader_public import (
     HELD_OUT,
     XQUAD,
@@ -23,8 +27,10 @@ from switchboard.training.reader_public import (
     public_rows,
 )
 from switchboard.training.reader_support import support_rows
+from switchboard.training.reader_worlds import cited, world_rows
 from switchboard.training.recipe import Recipe
 from switchboard.training.sources import gather
+from switchboard.types import Passage
 
 TEMPLATES = ROOT / "adapters" / "reader" / "templates.yaml"
 
@@ -123,31 +129,124 @@ def test_a_long_sentence_is_cut_to_the_clause_that_answers() -> None:
     assert answer_sentence(text, question) == "The river that runs through the town is called the Wye"
 
 
-def test_a_citation_goes_before_the_end_of_the_first_sentence() -> None:
-    assert cited("It costs £7.50. Call us.", 2) == "It costs £7.50 [2]. Call us."
-    assert cited("No end here", 2) == "No end here"
+def test_a_citation_goes_before_the_last_full_stop() -> None:
+    assert cited("It costs £7.50. Call us.", 2) == "It costs £7.50. Call us [2]."
+    assert cited("No end here", 2) == "No end here [2]."
 
 
-def test_own_dialogues_are_asked_again_over_passages(tmp_path: Path) -> None:
-    knowledge = tmp_path / "knowledge" / "plans"
-    knowledge.mkdir(parents=True)
-    data = tmp_path / "own.jsonl"
-    rows = []
+FACTS = """
+article: plans/plan-{n}
+as_of: {date}
+facts:
+  - asks: ["Price of {n}?", "what is {n}", "cost of plan {n}"]
+    says: ["Plan {n} costs £{n}1.", "You pay £{n}1 for plan {n}."]
+  - asks: ["Speed of {n}?", "how fast is {n}"]
+    says: ["Plan {n} does {n}77 Mbps."]
+follow_ups:
+  - ["Price of {n}?", "It costs £{n}1.", "and its speed?", "It does {n}77 Mbps."]
+unknown: ["Colour of {n}?"]
+"""
+
+
+@pytest.fixture
+def facts(tmp_path: Path) -> Path:
+    """Four articles with two facts each, the last of them read before its article changed."""
+    (tmp_path / "knowledge" / "plans").mkdir(parents=True)
+    (tmp_path / "facts" / "plans").mkdir(parents=True)
     for n in range(4):
-        page = f"---\ntitle: Plan {n}\n---\nPlan {n} costs £{n}1.\n\n## Speed\n\nPlan {n} does {n}77 Mbps.\n"
-        (knowledge / f"plan-{n}.md").write_text(page, encoding="utf-8")
-        for question, answer in ((f"Price of {n}?", f"It costs £{n}1."), (f"Speed of {n}?", f"It does {n}77 Mbps.")):
-            turns = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-            rows.append({"article": f"plans/plan-{n}", "messages": turns})
-    data.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
-    made = list(rows_over_passages([data], tmp_path / "knowledge", seed=1, articles=2))
-    assert made == list(rows_over_passages([data], tmp_path / "knowledge", seed=1, articles=2))
-    assert [declined(row["messages"][1]["content"]) for row in made] == [False, False, True] * 2
+        front = f"---\ntitle: Plan {n}\nupdated: 2026-05-01\n---\n"
+        page = f"{front}Plan {n} costs £{n}1.\n\n## Speed\n\nPlan {n} does {n}77 Mbps.\n"
+        (tmp_path / "knowledge" / "plans" / f"plan-{n}.md").write_text(page, encoding="utf-8")
+        text = FACTS.replace("{n}", str(n)).replace("{date}", "2026-01-01" if n == 3 else "2026-05-01")
+        (tmp_path / "facts" / "plans" / f"plan-{n}.yaml").write_text(text, encoding="utf-8")
+    return tmp_path / "facts"
+
+
+def contents(row: dict[str, object]) -> list[str]:
+    messages = row["messages"]
+    assert isinstance(messages, list)
+    return [message["content"] for message in messages]
+
+
+def test_every_fact_is_asked_in_as_many_wordings_as_wanted(facts: Path) -> None:
+    made = list(rows_from_facts(facts, seed=1, wordings=2, pairs=5))
+    assert made == list(rows_from_facts(facts, seed=1, wordings=2, pairs=5))
+    single = [contents(row) for row in made if len(contents(row)) == 2]
+    for n in range(4):
+        assert sum(answer in (f"Plan {n} costs £{n}1.", f"You pay £{n}1 for plan {n}.") for _, answer in single) >= 2
+    assert sum(answer == SERVICE_DECLINE for _, answer in single) == 4
+    assert sum(len(contents(row)) == 4 for row in made) == 4 + 5
+    assert {row["as_of"] for row in made} == {"2026-05-01", "2026-01-01"}
+
+
+def test_facts_are_asked_over_the_passages_that_hold_them(facts: Path) -> None:
+    knowledge = facts.parent / "knowledge"
+    passages = [p for d in load_folder(knowledge, quietly) for p in chunk(d, lambda text: len(text.split()))]
+
+    def search(query: str) -> list[Passage]:
+        number = next(letter for letter in query if letter.isdigit())
+        return [p for p in passages if f"plan-{number}" not in p.source][:5]
+
+    made = list(rows_over_passages(facts, knowledge, search, seed=1, sets=2))
+    assert len({json.dumps(row["passages"]) for row in made}) == 6  # the changed article has none
     for row in made:
-        if not declined(row["messages"][1]["content"]):
-            text, (number,), _ = check_citations(row["messages"][1]["content"], 5)
-            figure = text.split()[2].removesuffix(f"[{number}].")
-            assert figure in row["passages"][number - 1]["text"]
+        answer = contents(row)[1]
+        if not declined(answer):
+            text, (number,), _ = check_citations(answer, 5)
+            figure = next(word for word in text.split() if word[-1:].isdigit() and len(word) > 1)
+            assert figure.strip("£.") in row["passages"][number - 1]["text"]
+    assert any(declined(contents(row)[1]) for row in made)
+
+
+def test_facts_of_another_form_are_named(tmp_path: Path) -> None:
+    with pytest.raises(TrainingDataError, match=r"holds no \.yaml file"):
+        read_facts(tmp_path)
+    (tmp_path / "a.yaml").write_text("article: x\n", encoding="utf-8")
+    with pytest.raises(TrainingDataError, match=r"a\.yaml has not the form.*as_of"):
+        read_facts(tmp_path)
+
+
+WORLD = """
+company: ["Acme", "Bolt"]
+values: {one: "money 5 40", two: "money 5 40", days: "number 3 90", off: "percent 5 60", card: ["card", "fob", "key"],
+         when: date, at: clock, ring: phone}
+passages:
+  - {key: a, title: "A at {co}", heading: "", text: "A costs {one} by {card}.",
+     questions: [{asks: ["A?", "a price"], says: "A costs {one}."}]}
+  - {key: b, title: B, heading: Price, text: "B costs {two}.",
+     questions: [{asks: ["B?"], says: "B costs {two}."}]}
+  - {key: c, title: C, heading: "", text: "C ends in {days} days, {off} off.",
+     questions: [{asks: ["C?"], says: "C ends in {days} days."}]}
+  - {key: d, title: D, heading: "", text: "D opens on {when} at {at}, call {ring}.",
+     questions: [{asks: ["D?"], says: "D opens on {when}."}]}
+two:
+  - {asks: ["A and B?"], says: ["A costs {one}.", "B costs {two}."], from: [a, b]}
+unknown: ["E?", "F?"]
+"""
+
+
+def test_worlds_make_questions_whose_answers_stand_in_the_passages(tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text(WORLD, encoding="utf-8")
+    made = list(world_rows(tmp_path, seed=3, sets=12))
+    assert made == list(world_rows(tmp_path, seed=3, sets=12))
+    for row in made:
+        answer = contents(row)[-1]
+        _, numbers, removed = check_citations(answer, len(row["passages"]))
+        assert not removed
+        assert bool(numbers) != declined(answer)
+        for part in re.findall(r"([^.\]]*?) \[(\d)\]", answer):
+            figure = part[0].split(" ", 1)[1].rsplit(" ", 1)[-1]
+            assert figure in row["passages"][int(part[1]) - 1]["text"]
+        assert "{" not in json.dumps([row["passages"], contents(row)]).replace('{"', "")
+    asked = {contents(row)[-2] for row in made}
+    assert {"A and B?", "E?"} <= asked
+    assert any(len(contents(row)) == 4 for row in made)
+
+
+def test_a_world_with_an_unknown_kind_of_value_is_named(tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text(WORLD.replace("percent 5 60", "colour"), encoding="utf-8")
+    with pytest.raises(TrainingDataError, match=r"shop\.yaml.*no kind of value 'colour'"):
+        list(world_rows(tmp_path, seed=3, sets=1))
 
 
 def test_an_unknown_generator_is_named(tmp_path: Path) -> None:

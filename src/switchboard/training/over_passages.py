@@ -1,15 +1,14 @@
-"""Dialogues of one's own, asked again with passages of one's own documents in the prompt.
+"""Facts of one's own, asked with passages of one's own documents in the prompt, as the retriever finds them.
 
-They teach an adapter that answers from memory to read and cite as well, for the mode that has both. A dialogue is
-used when every figure of its answer stands in one passage of its article, which is then the one that is cited.
+They teach an adapter that answers from memory to read and cite as well, for the mode that has both. A fact is used
+where every figure of its answer stands in one of the passages shown, which is then the one that is cited.
 """
 
 from __future__ import annotations
 
-import json
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,95 +16,100 @@ from switchboard.progress import quietly
 from switchboard.prompts import READER_DECLINE
 from switchboard.retrieval.chunking import chunk
 from switchboard.retrieval.documents import load_folder
+from switchboard.training.facts import Article, Fact, read_facts
+from switchboard.training.reader_worlds import cited
 from switchboard.types import Passage
 
 PASSAGES = 5
+QUESTIONS = 7
+"""How many questions a set of passages is asked that they answer."""
+UNANSWERED = 2
+"""And how many that they do not."""
+SHARED_WORDS = 0.6
+"""The share of an answer's words that its passage must hold."""
+
 _FIGURE = re.compile(r"\d[\d,.:]*\d|\d")
 _WORD = re.compile(r"[a-z]{4,}|\d+")
-_SENTENCE_END = re.compile(r"(?<=[a-z0-9£%)])([.!?])(?=\s|$)")
 
 Row = dict[str, Any]
+Search = Callable[[str], Sequence[Passage]]
+"""Finds passages for a question, best first."""
 
 
-def rows_over_passages(files: Sequence[Path], knowledge: Path, seed: int, articles: int) -> Iterator[Row]:
-    """Rows over passages of `articles` articles; the questions on one article share their passages.
+def rows_over_passages(facts: Path, knowledge: Path, search: Search, seed: int, sets: int) -> Iterator[Row]:
+    """Rows over `sets` sets of passages an article; the questions on one set share its passages.
 
-    `files` hold rows whose "article" is a document's path below `knowledge` without its suffix. Each article's
-    rows end with one question that its passages do not answer, which is declined.
+    An article that was updated after its facts were read is left out: its passages no longer say the same.
     """
     rng = random.Random(seed)  # noqa: S311  (not for secrets)
-    questions = _single_questions(files)
-    chunks = {
-        document.source.rsplit(".", 1)[0]: chunk(document, lambda text: round(len(text.split()) * 1.35))
-        for document in load_folder(knowledge, quietly)
+    documents = {document.source.rsplit(".", 1)[0]: document for document in load_folder(knowledge, quietly)}
+    articles = [a for a in read_facts(facts) if a.name in documents and documents[a.name].updated <= a.as_of]
+    passages = [p for a in articles for p in chunk(documents[a.name], lambda text: round(len(text.split()) * 1.35))]
+    holder = {
+        fact: found
+        for article in articles
+        for fact in article.facts
+        if (found := grounding(fact.says[0], [p for p in passages if p.source.startswith(f"{article.name}.")]))
     }
-    names = sorted(name for name in questions if name in chunks)
-    for name in rng.sample(names, min(articles, len(names))):
-        yield from _article_rows(name, questions, chunks, rng)
+    of_passage: dict[str, list[Fact]] = {}
+    for fact, passage in holder.items():
+        of_passage.setdefault(passage.id, []).append(fact)
+    for article in articles:
+        anchors = [fact for fact in article.facts if fact in holder]
+        for anchor in rng.sample(anchors, min(sets, len(anchors))):
+            shown = _shown(search(rng.choice(anchor.asks)), holder[anchor], rng)
+            yield from _set(article, anchor, shown, of_passage, holder, rng)
 
 
-def cited(answer: str, number: int) -> str:
-    """The answer with a citation before the end of its first sentence.
+def grounding(answer: str, passages: Sequence[Passage], figures: bool = True) -> Passage | None:
+    """The passage with the most words of the answer; None if it is too few.
 
-    >>> cited("It costs £5. Anything else?", 2)
-    'It costs £5 [2]. Anything else?'
+    With `figures` only a passage that holds all the answer's figures will do.
     """
-    return _SENTENCE_END.sub(rf" [{number}]\1", answer, count=1)
-
-
-def _single_questions(files: Sequence[Path]) -> dict[str, list[tuple[str, str]]]:
-    found: dict[str, list[tuple[str, str]]] = {}
-    for path in files:
-        for line in path.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line) if line.strip() else {}
-            if row.get("article") and len(row["messages"]) == 2:
-                question, answer = (message["content"] for message in row["messages"])
-                found.setdefault(row["article"], []).append((question, answer))
-    return found
-
-
-def _article_rows(
-    name: str, questions: dict[str, list[tuple[str, str]]], chunks: dict[str, list[Passage]], rng: random.Random
-) -> Iterator[Row]:
-    grounded = [(q, a, best) for q, a in questions[name] if (best := _grounding(a, chunks[name]))]
-    needed = list(dict.fromkeys(best for _, _, best in grounded))[: PASSAGES - 2]
-    if not needed:
-        return
-    topic = name.split("/", maxsplit=1)[0]
-    near = [p for other, ps in sorted(chunks.items()) if other != name and other.split("/")[0] == topic for p in ps]
-    passages = needed + rng.sample(near, min(PASSAGES - len(needed), len(near)))
-    rng.shuffle(passages)
-    shown = [{"title": p.title, "heading": p.heading, "text": p.text} for p in passages]
-    asked = [(q, cited(a, passages.index(best) + 1)) for q, a, best in grounded if best in needed]
-    if other := _other_question(name, questions, passages, rng):
-        asked.append((other, READER_DECLINE))
-    for question, answer in asked:
-        yield {
-            "messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}],
-            "passages": shown,
-        }
-
-
-def _grounding(answer: str, passages: Sequence[Passage]) -> Passage | None:
-    """The passage with the most words of the answer among those that hold all its figures; None without figures."""
-    figures = _FIGURE.findall(answer)
-    holding = [p for p in passages if all(figure in p.text for figure in figures)]
-    if not figures or not holding:
-        return None
+    needed = _FIGURE.findall(answer) if figures else []
     words = set(_WORD.findall(answer.lower()))
-    return max(holding, key=lambda p: len(words & set(_WORD.findall(f"{p.label} {p.text}".lower()))))
+    best, most = None, SHARED_WORDS
+    for passage in passages:
+        text = f"{passage.label} {passage.text}"
+        share = len(words & set(_WORD.findall(text.lower()))) / max(1, len(words))
+        if share >= most and all(figure in passage.text for figure in needed):
+            best, most = passage, share
+    return best
 
 
-def _other_question(
-    name: str, questions: dict[str, list[tuple[str, str]]], passages: Sequence[Passage], rng: random.Random
-) -> str:
-    """A question on another article whose answer's figures are in none of the passages."""
-    others = [pair for other in sorted(questions) if other != name for pair in questions[other]]
-    rng.shuffle(others)
-    text = "\n".join(p.text for p in passages)
-    shown = set(_FIGURE.findall(text))
-    for question, answer in others:
-        figures = set(_FIGURE.findall(answer))
-        if figures and not figures & shown:
-            return question
-    return ""
+def _shown(found: Sequence[Passage], needed: Passage, rng: random.Random) -> list[Passage]:
+    """What the retriever found, with the needed passage among it, in the retriever's order or now and then another."""
+    shown = list(found[:PASSAGES])
+    if needed.id not in [passage.id for passage in shown]:
+        shown = [*shown[: PASSAGES - 1], needed]
+        rng.shuffle(shown)
+    if rng.random() < 0.5:
+        rng.shuffle(shown)
+    return shown
+
+
+def _set(
+    article: Article,
+    anchor: Fact,
+    shown: Sequence[Passage],
+    of_passage: dict[str, list[Fact]],
+    holder: dict[Fact, Passage],
+    rng: random.Random,
+) -> Iterator[Row]:
+    number_of = {passage.id: number for number, passage in enumerate(shown, 1)}
+    others = [fact for passage in shown for fact in of_passage.get(passage.id, []) if fact is not anchor]
+    rows = [{"title": p.title, "heading": p.heading, "text": p.text} for p in shown]
+    for fact in [anchor, *rng.sample(others, min(len(others), QUESTIONS - 1))]:
+        yield _row(rng.choice(fact.asks), cited(rng.choice(fact.says), number_of[holder[fact].id]), rows)
+    hidden = [fact for fact in article.facts if fact in holder and holder[fact].id not in number_of]
+    questions = [rng.choice(article.unknown)] if article.unknown else []
+    questions += [rng.choice(rng.choice(hidden).asks)] if hidden else []
+    for question in questions[:UNANSWERED]:
+        yield _row(question, READER_DECLINE, rows)
+
+
+def _row(question: str, answer: str, passages: list[dict[str, str]]) -> Row:
+    return {
+        "messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}],
+        "passages": passages,
+    }

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from switchboard.errors import TrainingDataError
-from switchboard.progress import Report
+from switchboard.progress import Report, quietly
 from switchboard.settings import Settings
 from switchboard.training.data import Record, parse_record, read_records
 from switchboard.training.recipe import Recipe
@@ -29,15 +29,33 @@ def _reader_support(_settings: Settings, folder: Path, seed: int, **sizes: int) 
     return support_rows(folder / "templates.yaml", seed, **sizes)
 
 
-def _over_passages(settings: Settings, folder: Path, seed: int, **sizes: int) -> Iterable[Row]:
-    from switchboard.training.over_passages import rows_over_passages  # noqa: PLC0415
+def _reader_worlds(_settings: Settings, folder: Path, seed: int, **sizes: int) -> Iterable[Row]:
+    from switchboard.training.reader_worlds import world_rows  # noqa: PLC0415
 
-    return rows_over_passages(sorted((folder / "data").glob("*.jsonl")), settings.knowledge, seed, **sizes)
+    return world_rows(folder / "worlds", seed, **sizes)
+
+
+def _facts(_settings: Settings, folder: Path, seed: int, **sizes: int) -> Iterable[Row]:
+    from switchboard.training.facts import rows_from_facts  # noqa: PLC0415
+
+    return rows_from_facts(folder / "facts", seed, **sizes)
+
+
+def _over_passages(settings: Settings, folder: Path, seed: int, **sizes: int) -> Iterable[Row]:
+    from switchboard.build import open_index  # noqa: PLC0415
+    from switchboard.training.over_passages import PASSAGES, rows_over_passages  # noqa: PLC0415
+
+    index = open_index(settings, quietly)
+    return rows_over_passages(
+        folder / "facts", settings.knowledge, lambda text: index.search(text, PASSAGES).passages, seed, **sizes
+    )
 
 
 GENERATORS: Mapping[str, Generator] = {
     "reader-public": _reader_public,
     "reader-support": _reader_support,
+    "reader-worlds": _reader_worlds,
+    "facts": _facts,
     "over-passages": _over_passages,
 }
 """Name in a recipe's `generated` -> the program; its other keys there are the program's sizes."""
