@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from switchboard.types import GenerationSettings, Message, Passage, SearchResult, Token
+from switchboard.types import GenerationSettings, Grounding, Message, Passage, SearchResult, Token
 
 FIBRE = Passage("plans/fibre.md", "Fibre plans", "Prices", "Fibre 100 costs £27 a month.", 20, 48, "2026-09-14")
 EXIT = Passage("contracts/cancel.md", "Cancel fibre", "Exit fee", "The early exit fee is 60 %.", 0, 27, "2026-08-01")
@@ -24,7 +24,13 @@ class FakeGenerator:
     def count_tokens(self, messages: Sequence[Message]) -> int:
         return sum(len(message.content.split()) for message in messages)
 
-    def stream(self, messages: Sequence[Message], settings: GenerationSettings, adapter: str | None) -> Iterator[Token]:
+    def stream(
+        self,
+        messages: Sequence[Message],
+        settings: GenerationSettings,
+        adapter: str | None,
+        grounding: Grounding | None = None,
+    ) -> Iterator[Token]:
         self.history.append((list(messages), adapter))
         reply = self.replies.pop(0) if self.replies else f"You asked: {messages[-1].content.split()[-1]}"
         prompt_tokens = self.count_tokens(messages)

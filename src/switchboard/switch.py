@@ -11,7 +11,20 @@ from switchboard.errors import AdapterError, SettingsError
 from switchboard.followups import search_query
 from switchboard.modes import Mode, mode_named
 from switchboard.prompts import PROMPT_TOKENS, build_prompt, declined
-from switchboard.types import Answer, GenerationSettings, Generator, Message, Metrics, Retriever, Token
+from switchboard.types import Answer, GenerationSettings, Generator, Grounding, Message, Metrics, Retriever, Token
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A turn up to where the model begins to write, which it does not where `answer` is `done` already.
+
+    `grounding` is given where there are passages: the answer's figures have to stand in them or in the conversation.
+    """
+
+    answer: Answer
+    prompt: Sequence[Message] = ()
+    adapter: str | None = None
+    grounding: Grounding | None = None
 
 
 @dataclass(frozen=True)
@@ -31,13 +44,23 @@ class Switchboard:
         iterator stops the model. Raises a SwitchboardError for whatever the visitor can mend.
         """
         settings = settings or GenerationSettings()
+        began = time.perf_counter()
+        turn = self.prepare(conversation, mode, settings)
+        if turn.answer.done:
+            yield replace(turn.answer, metrics=replace(turn.answer.metrics, total_ms=_since(began)))
+            return
+        if turn.answer.passages:
+            yield turn.answer
+        tokens = self.generator.stream(turn.prompt, settings, turn.adapter, turn.grounding)
+        yield from self._generated(turn.answer, tokens, began)
+
+    def prepare(self, conversation: Sequence[Message], mode: str, settings: GenerationSettings) -> Turn:
+        """Do all of a turn but write: search, decide whether it is covered, and make the prompt. Raises as `answer`."""
         chosen = mode_named(mode)
         if not conversation or conversation[-1].role != "user" or not conversation[-1].content.strip():
             raise SettingsError("There is no question. Please type one.")
         adapter, notice = self._adapter_for(chosen)
-        began = time.perf_counter()
         answer = Answer(mode=chosen.name, notice=notice)
-
         if chosen.searches:
             found = self.retriever.search(search_query(conversation), settings.passages)
             answer = replace(
@@ -47,20 +70,12 @@ class Switchboard:
                 metrics=Metrics(retrieval_ms=found.milliseconds),
             )
             if not found.passages:
-                yield replace(
-                    answer,
-                    text=_not_covered(self.company),
-                    abstained=True,
-                    notice=_why_not_covered(found.nearest is not None, found.threshold),
-                    metrics=replace(answer.metrics, total_ms=_since(began)),
-                    done=True,
-                )
-                return
-            yield answer
-
+                why = _why_not_covered(found.nearest is not None, found.threshold)
+                return Turn(replace(answer, text=_not_covered(self.company), abstained=True, notice=why, done=True))
         budget = min(PROMPT_TOKENS, self.generator.context_tokens - settings.max_tokens)
         prompt = build_prompt(conversation, answer.passages, self.company, self.generator.count_tokens, budget)
-        yield from self._generated(answer, self.generator.stream(prompt, settings, adapter), began)
+        texts = (*(f"{p.label}\n{p.text}" for p in answer.passages), *(m.content for m in conversation))
+        return Turn(answer, prompt, adapter, Grounding(texts, len(answer.passages)) if answer.passages else None)
 
     def _adapter_for(self, mode: Mode) -> tuple[str | None, str]:
         """The adapter to put on, and a notice where the mode has to do without. Raises AdapterError."""
@@ -102,7 +117,12 @@ class Switchboard:
             if close:
                 close()
         metrics = answer.metrics if count else replace(answer.metrics, total_ms=_since(began))
-        yield replace(_with_text(answer, text.strip(), metrics), done=True)
+        yield finished(answer, text, metrics)
+
+
+def finished(answer: Answer, text: str, metrics: Metrics) -> Answer:
+    """The answer with its whole text."""
+    return replace(_with_text(answer, text.strip(), metrics), done=True)
 
 
 def _with_text(answer: Answer, text: str, metrics: Metrics) -> Answer:

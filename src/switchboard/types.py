@@ -107,6 +107,14 @@ class GenerationSettings:
 
 
 @dataclass(frozen=True)
+class Grounding:
+    """What an answer may copy figures from: `texts`; and how many `passages` there are to cite."""
+
+    texts: tuple[str, ...]
+    passages: int
+
+
+@dataclass(frozen=True)
 class Token:
     """One step of generation: `text` is what it adds to the answer, empty inside a multi-byte character.
 
@@ -118,6 +126,15 @@ class Token:
     prompt_tokens: int
     reused_tokens: int
     waiting: bool = False
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A whole answer that nobody watched being written."""
+
+    text: str
+    prompt_tokens: int
+    output_tokens: int
 
 
 @dataclass(frozen=True)
@@ -175,10 +192,17 @@ class Generator(Protocol):
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """The length of the prompt that these messages make."""
 
-    def stream(self, messages: Sequence[Message], settings: GenerationSettings, adapter: str | None) -> Iterator[Token]:
-        """Yield the answer token by token; None is the untouched base.
+    def stream(
+        self,
+        messages: Sequence[Message],
+        settings: GenerationSettings,
+        adapter: str | None,
+        grounding: Grounding | None = None,
+    ) -> Iterator[Token]:
+        """Yield the answer token by token; an `adapter` of None is the untouched base.
 
-        Closing the iterator stops the model, and until it is closed or at its end nobody else is answered.
+        With a `grounding` all figures and citations of the answer are those of its texts and passages. Closing the
+        iterator stops the model, and until it is closed or at its end nobody else is answered.
         """
 
 

@@ -9,7 +9,7 @@ whether they come from the cache or not, so an answer does not depend on what wa
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from typing import Any
 
@@ -19,9 +19,11 @@ from transformers import DynamicCache
 
 from switchboard.compute import compute
 from switchboard.generation.adapters import Adapters
+from switchboard.generation.batch import batches, complete_batch
+from switchboard.generation.figures import FigureLimit, FigureTokens
 from switchboard.generation.model import LoadedModel
 from switchboard.generation.prefix_cache import PrefixCache
-from switchboard.types import GenerationSettings, Message, Token
+from switchboard.types import Completion, GenerationSettings, Grounding, Message, Token
 
 WAIT_SECONDS = 0.2
 """How long a request waits for its turn before it looks whether it is still wanted."""
@@ -37,6 +39,7 @@ class LocalGenerator:
         self._tokenizer = base.tokenizer
         self._lock = threading.Lock()
         self._prefixes = PrefixCache()
+        self._figure_tokens = FigureTokens(base.tokenizer)
         stops = self._model.generation_config.eos_token_id
         self._stop_ids = set(stops if isinstance(stops, list) else [stops]) | {self._tokenizer.eos_token_id}
 
@@ -54,11 +57,19 @@ class LocalGenerator:
         """The length of the prompt that these messages make."""
         return len(self._encode(messages, generation_prompt=True))
 
-    def stream(self, messages: Sequence[Message], settings: GenerationSettings, adapter: str | None) -> Iterator[Token]:
+    def stream(
+        self,
+        messages: Sequence[Message],
+        settings: GenerationSettings,
+        adapter: str | None,
+        grounding: Grounding | None = None,
+    ) -> Iterator[Token]:
         """Yield the answer token by token, after `waiting` ones while somebody else is answered.
 
-        None is the untouched base. Closing the iterator stops the model and frees it for the next.
+        An `adapter` of None is the untouched base; `grounding` limits figures and citations, see figures.py. Closing
+        the iterator stops the model and frees it for the next.
         """
+        limit = FigureLimit(self._figure_tokens, grounding) if grounding else None
         ids = self._encode(messages, generation_prompt=True)
         ends = self._message_ends(messages, ids)
         shown, written = "", list[int]()
@@ -69,7 +80,7 @@ class LocalGenerator:
             held.enter_context(self._wearing(adapter))
             logits, cache, reused = compute(self._read, ids, ends, adapter)
             for _ in range(settings.max_tokens):
-                token = _choose(logits, settings.temperature)
+                token = _choose(limit.apply(shown, logits) if limit else logits, settings.temperature)
                 if token in self._stop_ids:
                     break
                 written.append(token)
@@ -79,6 +90,35 @@ class LocalGenerator:
                 shown += new
                 yield Token(new, len(ids), reused)
                 logits = compute(self._forward, [token], cache)
+
+    def complete(
+        self,
+        prompts: Sequence[Sequence[Message]],
+        settings: GenerationSettings,
+        adapter: str | None,
+        groundings: Sequence[Grounding | None],
+        progress: Callable[[int], None],
+    ) -> list[Completion]:
+        """Answer many prompts, greedily and in batches; `progress` is told how many more are done."""
+        ids = [self._encode(prompt, generation_prompt=True) for prompt in prompts]
+        done: dict[int, Completion] = {}
+        for rows in batches([len(prompt) for prompt in ids]):
+            limits = [FigureLimit(self._figure_tokens, g).apply if (g := groundings[row]) else None for row in rows]
+            with self._lock, self._wearing(adapter):
+                written = compute(
+                    complete_batch,
+                    self._model,
+                    self._tokenizer,
+                    [ids[row] for row in rows],
+                    limits,
+                    self._stop_ids,
+                    settings.max_tokens,
+                )
+            for row, tokens in zip(rows, written, strict=True):
+                text = self._tokenizer.decode(tokens, skip_special_tokens=True)
+                done[row] = Completion(text, len(ids[row]), len(tokens))
+            progress(len(rows))
+        return [done[row] for row in range(len(prompts))]
 
     def warm_up(self, messages: Sequence[Message], adapter: str | None) -> None:
         """Read a prompt and write one token, for the side effects: prefixes kept, weights packed, kernels loaded."""
