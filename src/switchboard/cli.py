@@ -151,6 +151,40 @@ def calibrate(
         print(f"  {name:6} " + ", ".join(f"{k}: {share:.0%}" for k, share in shares.items()))
 
 
+@app.command(epilog="Example: python -m switchboard evaluate --mode rag --json")
+def evaluate(
+    mode: Annotated[str, typer.Option(help="base, fine-tuned, rag or combined.")] = DEFAULT_MODE,
+    questions: Annotated[Path, typer.Option(help="A JSONL file of questions.")] = Path("evaluation/questions.jsonl"),
+    as_json: AsJson = False,
+    latency: Annotated[
+        int, typer.Option(help="How many questions to ask one by one for the latency, 0 for none.")
+    ] = 12,
+    answers: Annotated[
+        Path | None, typer.Option(help="Also write every answer with its verdicts here, as JSONL.")
+    ] = None,
+) -> None:
+    """Score a mode on questions with known facts: right, declined rightly or wrongly, wrong figures, latency."""
+    from switchboard.evaluation import run, score  # noqa: PLC0415
+    from switchboard.evaluation.questions import read_questions  # noqa: PLC0415
+
+    chosen = mode_named(mode)
+    asked = read_questions(questions)
+    switchboard = _switchboard()
+    with tqdm(total=len(asked), unit="question", file=sys.stderr, desc=mode) as bar:
+        rows = run.ask_all(switchboard, asked, mode, bar.update)
+    summary = score.summarize(mode, chosen.searches, rows)
+    if latency:
+        with tqdm(total=latency, unit="question", file=sys.stderr, desc="one by one") as bar:
+            summary["latency"] = run.measure_latency(switchboard, asked, mode, latency, bar.update)
+    if answers:
+        lines = [json.dumps(run.record(row), ensure_ascii=False) + "\n" for row in rows]
+        answers.write_text("".join(lines), encoding="utf-8")
+    if as_json:
+        _print_json(summary, indent=None)
+    else:
+        _print_summary(summary)
+
+
 @app.command(epilog="Example: python -m switchboard train customer-service")
 def train(
     adapter: Annotated[str, typer.Argument(help="A folder below adapters/ with a recipe.yaml.")],
@@ -236,6 +270,37 @@ def _advance(bar: tqdm[Any], done: int, total: int) -> None:
     """Show that `done` of `total` are done."""
     bar.total = total
     bar.update(done - bar.n)
+
+
+def _print_summary(summary: dict[str, Any]) -> None:
+    """A mode's figures as a table, with 95 % intervals."""
+    words = {
+        "all_facts": "all required facts present",
+        "wrongly_declined": "answerable, but declined",
+        "declined": "not answerable, and declined",
+        "wrong_figures": "answers with a wrong figure",
+        "cited_right": "right article cited",
+        "retrieved_right": "right article retrieved",
+    }
+    print(
+        f"{summary['mode']}: {summary['n']} questions, {summary['answerable']} answerable, "
+        f"{summary['unanswerable']} to be declined"
+    )
+    for name, what in words.items():
+        if summary[name] is not None:
+            low, high = summary["intervals"][name]
+            print(f"  {what:30}{summary[name]:>5.0%}   (95 %: {low:.0%} to {high:.0%})")
+    print(f"  {'stratum':24}{'n':>4}{'facts':>8}{'declined':>10}{'wrong figure':>14}")
+    for name, row in summary["strata"].items():
+        facts = "-" if row["all_facts"] is None else f"{row['all_facts']:.0%}"
+        print(f"  {name:24}{row['n']:>4}{facts:>8}{row['declined']:>10.0%}{row['wrong_figures']:>14.0%}")
+    if latency := summary.get("latency"):
+        for name, label in (("time_to_first_token_ms", "to the first token"), ("total_ms", "whole answer")):
+            if latency[name]:
+                print(
+                    f"  {label}: {latency[name][0]} ms, one in twenty over {latency[name][1]} ms (n = {latency['n']})"
+                )
+    print(f"  tokens, medians: {summary['median_prompt_tokens']} in, {summary['median_output_tokens']} out")
 
 
 def _print_stream(answers: Iterator[Answer]) -> Answer:
