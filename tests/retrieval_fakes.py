@@ -35,3 +35,6 @@ class FakeEmbedder:
         for word in re.findall(r"\w+", query.lower()):
             vector[zlib.crc32(word.encode()) % 64] += 1
         return vector / np.linalg.norm(vector)
+
+    def embed_queries(self, queries: Sequence[str]) -> Vectors:
+        return np.asarray([self.embed_query(query) for query in queries], np.float32).reshape(-1, 64)

@@ -47,6 +47,9 @@ class Embedder(Protocol):
     def embed_query(self, query: str) -> Vectors:
         """The vector of a question, of shape (dimensions,)."""
 
+    def embed_queries(self, queries: Sequence[str]) -> Vectors:
+        """The vectors of many questions, one row each."""
+
 
 def embedded_text(passage: Passage) -> str:
     """What is embedded and indexed of a passage: title, heading and text, as a section seldom repeats its subject."""
@@ -94,6 +97,11 @@ class SentenceEmbedder:
         """The vector of a question, of shape (dimensions,) and length 1."""
         with self._lock:
             return compute(self._encode, self._model.encode_query, query)
+
+    def embed_queries(self, queries: Sequence[str]) -> Vectors:
+        """Vectors of shape (questions, dimensions), each of length 1."""
+        with self._lock:
+            return compute(self._encode, self._model.encode_query, list(queries))
 
     def _encode(self, encode: Any, texts: str | list[str]) -> Vectors:
         vectors: Vectors = encode(texts, normalize_embeddings=True, show_progress_bar=False)

@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 
 from switchboard.errors import KnowledgeError
 from switchboard.progress import Report
+from switchboard.retrieval.asked import AskedQuestions, open_asked, read_asked
 from switchboard.retrieval.chunking import MAX_TOKENS, METHOD, chunk
 from switchboard.retrieval.documents import load_folder
 from switchboard.retrieval.embedding import Embedder, embedded_text
@@ -32,15 +33,17 @@ class KnowledgeIndex:
         embedder: Embedder,
         store: PassageStore,
         threshold: float,
+        asked: AskedQuestions | None = None,
     ) -> None:
         self.documents = documents
         self.passages = tuple(passages)
         self.threshold = threshold
-        self.fingerprint = _fingerprint(documents.values(), embedder)
+        self.fingerprint = _fingerprint(documents.values(), embedder, asked)
         self._embedder = embedder
         self._store = store
         self._by_id = {passage.id: passage for passage in passages}
-        self.searcher = Searcher(embedder, store, list(self._by_id), [embedded_text(p) for p in passages])
+        self.searcher = Searcher(embedder, store, list(self._by_id), [embedded_text(p) for p in passages], asked)
+        self._asked = asked
 
     @classmethod
     def open(
@@ -57,18 +60,20 @@ class KnowledgeIndex:
             with FileLock(data / "index.lock", timeout=_LOCK_SECONDS):
                 store = PassageStore(data / "index" / _name_of(folder), _made_with(embedder), report)
                 passages = _synchronise(store, documents, embedder, report)
+                questions = data / "index" / f"{_name_of(folder)}-asked"
+                asked = open_asked(read_asked(folder), passages, questions, embedder, report)
         except Timeout as error:
             raise KnowledgeError(
                 f"Another process has been building the index in {data} for {_LOCK_SECONDS} seconds. "
                 "Wait for it to finish and start again."
             ) from error
-        if threshold is None and (threshold := threshold_for(embedder.name)) is None:
+        if threshold is None and (threshold := threshold_for(embedder.name, asked is not None)) is None:
             threshold = DEFAULT_THRESHOLD
             report(
                 f"No threshold was calibrated for {embedder.name}: taking {threshold}. "
                 "Set SWITCHBOARD_THRESHOLD to one that suits your documents."
             )
-        return cls(documents, passages, embedder, store, threshold)
+        return cls(documents, passages, embedder, store, threshold, asked)
 
     def search(self, query: str, k: int) -> SearchResult:
         """Find at most k passages, best first."""
@@ -88,6 +93,8 @@ class KnowledgeIndex:
     def close(self) -> None:
         """Release the store's files; the index cannot be searched after that."""
         self._store.close()
+        if self._asked:
+            self._asked.close()
 
 
 def _limit(embedder: Embedder) -> int:
@@ -103,9 +110,10 @@ def _name_of(folder: Path) -> str:
     return f"{folder.name}-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]}"
 
 
-def _fingerprint(documents: Iterable[Document], embedder: Embedder) -> str:
+def _fingerprint(documents: Iterable[Document], embedder: Embedder, asked: AskedQuestions | None) -> str:
     """Twelve digits that name the knowledge and how it was indexed."""
     lines = [_made_with(embedder), *sorted(f"{document.source} {document.sha256}" for document in documents)]
+    lines += sorted(f"{passage} {text}" for passage, text in asked.texts.items()) if asked else []
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 
 
