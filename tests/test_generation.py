@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from itertools import islice
@@ -20,7 +21,7 @@ from switchboard.generation.local import LocalGenerator
 from switchboard.generation.model import PACKAGED_IDENTITY, load_model, same_base
 from switchboard.progress import quietly
 from switchboard.settings import Settings
-from switchboard.types import GenerationSettings, Message
+from switchboard.types import GenerationSettings, Grounding, Message
 
 if TYPE_CHECKING:
     from switchboard.settings import Quantization
@@ -82,6 +83,30 @@ def conversation(*texts: str) -> list[Message]:
 
 def say(generator: LocalGenerator, messages: list[Message], adapter: str | None = None, **turned: Any) -> str:
     return "".join(t.text for t in generator.stream(messages, replace(SHORT, **turned), adapter))
+
+
+def test_a_batch_is_answered_as_one_by_one(settings: Settings) -> None:
+    make_adapter(settings, "polite", seed=1)
+    generator = engine(settings)
+    prompts = [conversation("hello"), conversation("what does it cost, and for how long?", "5", "and then?")] * 6
+    groundings = [None, Grounding(("It costs £41 for 7 days.",), 2)] * 6
+    done: list[int] = []
+    answers = generator.complete(prompts, SHORT, "polite", groundings, done.append)
+    assert sum(done) == 12
+    for prompt, grounding, answer in zip(prompts, groundings, answers, strict=True):
+        tokens = list(generator.stream(prompt, SHORT, "polite", grounding))
+        assert answer.text == "".join(token.text for token in tokens)
+        assert (answer.prompt_tokens, answer.output_tokens) == (tokens[0].prompt_tokens, len(tokens))
+
+
+def test_figures_come_from_the_grounding_alone(settings: Settings) -> None:
+    generator = engine(settings)
+    grounding = Grounding(("It costs £41 for 7 days.",), 2)
+    for temperature in (0.0, 1.4):
+        turned = replace(SHORT, max_tokens=200, temperature=temperature)
+        text = "".join(t.text for t in generator.stream(conversation("hello"), turned, None, grounding))
+        plain = re.sub(r"\[\d", "[", text)
+        assert set(re.findall(r"[0-9]+", plain)) <= {"41", "7", "4"}
 
 
 @pytest.mark.parametrize("quantization", ["nf4", "int8", "none"])

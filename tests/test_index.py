@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -189,3 +190,33 @@ def test_the_real_index_answers_and_declines(tmp_path: Path) -> None:
     assert declined.passages == ()
     assert declined.nearest is not None
     index.close()
+
+
+KNOWN = [
+    {"question": "why is my box glowing crimson", "source": "router.md", "heading": "Red lamp"},
+    {"question": "what is a penalty", "source": "gone.md", "heading": ""},
+]
+
+
+def test_a_known_question_leads_to_the_passage_that_answers_it(bench: Bench) -> None:
+    before = bench.start().search("my box is glowing", 1)
+    bench.write("asked.jsonl", "\n".join(map(json.dumps, KNOWN)))
+    index = bench.start()
+    assert "1 of 2 known questions name a section that is not there." in bench.lines
+    found = index.search("my box is glowing", 1)
+    assert found.passages[0].heading == "Red lamp"
+    assert found.passages[0].score > before.passages[0].score
+    assert set(index.documents) == {"router.md", "fees.md"}
+    named = index.fingerprint
+    again = bench.start()
+    assert again.search("my box is glowing", 1).passages[0].heading == "Red lamp"
+    assert again.fingerprint == named
+    assert not any("Embedding" in line for line in bench.lines)
+    (bench.knowledge / "asked.jsonl").unlink()
+    assert bench.start().fingerprint != named
+
+
+def test_a_line_that_is_no_known_question_is_named(bench: Bench) -> None:
+    bench.write("asked.jsonl", '{"question": "a"}\n')
+    with pytest.raises(KnowledgeError, match=r"asked.jsonl:1 must be an object"):
+        bench.start()

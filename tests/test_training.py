@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -75,6 +76,43 @@ def test_training_writes_an_adapter_that_loads_and_learned(settings: Settings) -
     assert len(changed) == 14
     assert min(changed) > 0
     assert not (settings.data / "training").exists() or not list((settings.data / "training").iterdir())
+
+
+def test_training_can_freeze_layers_and_start_from_another_adapter(settings: Settings) -> None:
+    first = settings.adapters / "mine"
+    change = {**RECIPE, "frozen_layers": 1}
+    (first / "recipe.yaml").write_text(yaml.safe_dump(change), encoding="utf-8")
+    train("mine", settings, quietly)
+    learned = load_file(first / "adapter_model.safetensors")
+    assert len(learned) == 14
+    assert all(".layers.1." in name for name in learned)
+    reached = [
+        row["held_out_loss"]
+        for row in json.loads((first / "loss.json").read_text())["losses"][-2:]
+        if "held_out_loss" in row
+    ][-1]
+    second = settings.adapters / "second"
+    shutil.copytree(first / "data", second / "data")
+    (second / "recipe.yaml").write_text(yaml.safe_dump({**change, "start": "mine", "epochs": 0.2}), encoding="utf-8")
+    lines: list[str] = []
+    train("second", settings, lines.append)
+    assert "Starting from the adapter 'mine' ..." in lines
+    begun = json.loads((second / "loss.json").read_text())["losses"][0]
+    assert begun["step"] == 0
+    assert begun["held_out_loss"] == pytest.approx(reached, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [({"start": "nobody"}, "to start from; train 'nobody' first"), ({"start": "mine", "rank": 8}, "another shape")],
+)
+def test_a_start_that_does_not_fit_is_refused(settings: Settings, change: dict[str, object], reason: str) -> None:
+    train("mine", settings, quietly)
+    second = settings.adapters / "second"
+    shutil.copytree(settings.adapters / "mine" / "data", second / "data")
+    (second / "recipe.yaml").write_text(yaml.safe_dump({**RECIPE, **change}), encoding="utf-8")
+    with pytest.raises(AdapterError, match=reason):
+        train("second", settings, quietly)
 
 
 def test_bad_data_stops_before_anything_is_written(settings: Settings) -> None:

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from switchboard.errors import TrainingDataError
 from switchboard.prompts import READER_DECLINE, SERVICE_DECLINE
+from switchboard.training import attention
 from switchboard.training.data import Example, parse_record, read_records, render, split, tokenize
+from switchboard.training.frozen import FrozenLayers
 from switchboard.training.packing import pack, tensors
 from training_fakes import tiny_tokenizer
 
@@ -117,14 +119,20 @@ def test_packing_loses_nothing_and_is_repeatable(lengths: list[int], limit: int,
     assert packs == pack(examples, limit, seed)
 
 
-def test_a_pack_gives_each_example_the_logits_it_has_alone() -> None:
+@pytest.mark.parametrize(("key_heads", "frozen"), [(4, 0), (2, 0), (2, 1), (2, 3)])
+def test_a_pack_gives_each_example_the_logits_it_has_alone(key_heads: int, frozen: int) -> None:
     from transformers import LlamaConfig, LlamaForCausalLM  # noqa: PLC0415
 
     torch.manual_seed(0)
     tokenizer = tiny_tokenizer()
     model = LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4
+            vocab_size=len(tokenizer),
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            num_key_value_heads=key_heads,
         )
     ).eval()
     rows = [turns(("user", f"What is {n}?"), ("assistant", f"It is {'very ' * n}{n}.")) for n in range(4)]
@@ -134,7 +142,16 @@ def test_a_pack_gives_each_example_the_logits_it_has_alone() -> None:
     batch = tensors(packed)
     wanted = batch.pop("labels")[0].tolist()
     predict = batch.pop("predict")
+    model.set_attn_implementation(attention.NAME)
+    if frozen:
+        layers = FrozenLayers(model.get_decoder(), frozen)
+        batch["inputs_embeds"] = layers.states(1, batch)
+        assert layers.states(1, {}) is batch["inputs_embeds"]
+        del batch["input_ids"]
     together = model(**batch, logits_to_keep=predict).logits[0]
+    if frozen:
+        layers.put_back()
+    model.set_attn_implementation("eager")
     alone, labels = [], []
     for example in packed.examples:
         logits = model(input_ids=torch.tensor([example.tokens])).logits[0]

@@ -1,28 +1,32 @@
-"""A first, small measure of the two adapters on questions that neither was trained on.
+"""What the reader makes of articles it was not trained on, with the base beside it.
 
     python -m switchboard.training.measure
 
-Greedy, in the app's own prompts. The reader meets held-out XQuAD articles (see reader_public.py); the other one the
-questions in adapters/customer-service/measured_questions.jsonl, whose required figures were written by hand.
+Greedy, in the app's own prompt with five passages, on the held-out articles of XQuAD (see reader_public.py). What both
+adapters get right on the company's own documents is measured by `python -m switchboard evaluate`.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+
+from tqdm import tqdm
 
 from switchboard.build import load_generator
 from switchboard.citations import check_citations
+from switchboard.errors import TrainingDataError
+from switchboard.generation.local import LocalGenerator
 from switchboard.progress import to_stderr
 from switchboard.prompts import build_prompt, declined
 from switchboard.settings import Settings
-from switchboard.training.reader_public import Case, held_out_cases
-from switchboard.types import GenerationSettings, Generator, Message, Passage
+from switchboard.training.reader_public import XQUAD, Case, held_out_cases
+from switchboard.types import GenerationSettings, Grounding, Message
 
-BUDGET = 4096
+ANSWERABLE, UNANSWERABLE = 120, 40
+_BUDGET = 4096
 _SETTINGS = GenerationSettings(max_tokens=96)
 _SEED = 5
 
@@ -39,10 +43,22 @@ class ReaderScore:
     rightly_declined: int
 
 
-def ask(generator: Generator, question: str, passages: tuple[Passage, ...], company: str, adapter: str | None) -> str:
-    """The whole answer to one question."""
-    prompt = build_prompt([Message("user", question)], passages, company, generator.count_tokens, BUDGET)
-    return "".join(token.text for token in generator.stream(prompt, _SETTINGS, adapter)).strip()
+def answer_cases(
+    generator: LocalGenerator, cases: list[Case], company: str, adapter: str | None, limited: bool = True
+) -> list[str]:
+    """The answers; `limited` is as the app does it, with figures and citations from the passages alone."""
+    prompts = [
+        build_prompt([Message("user", case.question)], case.passages, company, generator.count_tokens, _BUDGET)
+        for case in cases
+    ]
+    groundings = [
+        Grounding((case.question, *(f"{p.label}\n{p.text}" for p in case.passages)), len(case.passages))
+        if limited
+        else None
+        for case in cases
+    ]
+    with tqdm(total=len(cases), unit="question", file=sys.stderr, desc=adapter or "base") as bar:
+        return [done.text for done in generator.complete(prompts, _SETTINGS, adapter, groundings, bar.update)]
 
 
 def score_reader(cases: Iterable[tuple[Case, str]]) -> ReaderScore:
@@ -62,37 +78,25 @@ def score_reader(cases: Iterable[tuple[Case, str]]) -> ReaderScore:
     return ReaderScore(**counts)
 
 
-def score_figures(rows: Iterable[tuple[list[list[str]], str]]) -> int:
-    """How many answers hold one of the alternatives of each required figure, as whole words and not as a citation."""
-    return sum(
-        all(any(_holds(answer, figure) for figure in either) for either in required) for required, answer in rows
-    )
-
-
-def _holds(answer: str, figure: str) -> bool:
-    text, _, _ = check_citations(answer, passages=0)
-    return re.search(rf"(?<!\w)(?<!\d[.,]){re.escape(figure.strip())}(?![.,]?\w)", text) is not None
-
-
 def main() -> None:
-    """Measure both adapters and the base beside them; answers go to standard error, the counts to standard output."""
+    """Measure the reader with and without limited figures, and the base; one JSON object each on standard output."""
     settings = Settings.from_environment()
+    if not (settings.data / "public" / XQUAD).is_file():
+        sys.exit(
+            str(
+                TrainingDataError(
+                    f"There is no {settings.data / 'public' / XQUAD}; adapters/README.md says where it comes from."
+                )
+            )
+        )
     generator, _ = load_generator(settings, to_stderr)
-    path = settings.adapters / "customer-service" / "measured_questions.jsonl"
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    cases = held_out_cases(settings.data / "public", _SEED, answerable=45, unanswerable=15)
-    for adapter in ("customer-service", None) if "reader" not in sys.argv[1:] else ():
-        answers = [ask(generator, row["question"], (), settings.company, adapter) for row in rows]
-        for row, answer in zip(rows, answers, strict=True):
-            to_stderr(f"{adapter} | {row['question']} | {row['required']} | {answer}")
-        right = score_figures((row["required"], answer) for row, answer in zip(rows, answers, strict=True))
-        given_up = sum(map(declined, answers))
-        print(f"{adapter or 'base'}: required figures in {right} of {len(rows)}, {given_up} declined", flush=True)
-    for adapter in ("reader", None) if "customer-service" not in sys.argv[1:] else ():
-        asked = [(case, ask(generator, case.question, case.passages, settings.company, adapter)) for case in cases]
-        for case, answer in asked:
+    cases = held_out_cases(settings.data / "public", _SEED, ANSWERABLE, UNANSWERABLE)
+    for adapter, limited in (("reader", True), ("reader", False), (None, True)):
+        answers = answer_cases(generator, cases, settings.company, adapter, limited)
+        for case, answer in zip(cases, answers, strict=True):
             to_stderr(f"{adapter} | {case.question} | {case.gold} | {answer}")
-        print(adapter or "base", score_reader(asked), flush=True)
+        scored = asdict(score_reader(zip(cases, answers, strict=True)))
+        print(json.dumps({"adapter": adapter or "base", "figures_limited": limited, **scored}), flush=True)
 
 
 if __name__ == "__main__":
