@@ -93,12 +93,20 @@ of them are answers, the only ones with loss.
 
 ## Recipe
 
-LoRA of rank {recipe.rank}, alpha {recipe.alpha:g}, on {recipe.targets}, over {base.identity}
-({base.quantization_words}; fingerprint {base.fingerprint}). {recipe.epochs:g} epochs, {recipe.batch} pack(s) a step,
+LoRA of rank {recipe.rank}, alpha {recipe.alpha:g}, on {recipe.targets}{_layers(recipe)}, over {base.identity}
+({base.quantization}; fingerprint {base.fingerprint}){_begun(recipe)}. {recipe.epochs:g} epochs, {recipe.batch} pack(s) a step,
 peak learning rate {recipe.learning_rate:g}, cosine with {recipe.warmup:.0%} warm-up, seed {recipe.seed}: all of it is
 in `{RECIPE}`.
 
 {_measured(result)}"""
+
+
+def _layers(recipe: Recipe) -> str:
+    return f" of all layers but the lowest {recipe.frozen_layers}" if recipe.frozen_layers else ""
+
+
+def _begun(recipe: Recipe) -> str:
+    return f", going on from the adapter `{recipe.start}`" if recipe.start else ""
 
 
 def _measured(result: Result) -> str:

@@ -42,10 +42,12 @@ def _facts(_settings: Settings, folder: Path, seed: int, **sizes: int) -> Iterab
 
 
 def _over_passages(settings: Settings, folder: Path, seed: int, **sizes: int) -> Iterable[Row]:
-    from switchboard.build import open_index  # noqa: PLC0415
+    from switchboard.retrieval.embedding import open_embedder  # noqa: PLC0415
+    from switchboard.retrieval.index import KnowledgeIndex  # noqa: PLC0415
     from switchboard.training.over_passages import PASSAGES, rows_over_passages  # noqa: PLC0415
 
-    index = open_index(settings, quietly)
+    embedder = open_embedder(settings.embedder, settings.data, quietly)
+    index = KnowledgeIndex.open(settings.knowledge, settings.data, embedder, quietly, settings.threshold)
     return rows_over_passages(
         folder / "facts", settings.knowledge, lambda text: index.search(text, PASSAGES).passages, seed, **sizes
     )
