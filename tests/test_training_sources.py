@@ -208,14 +208,14 @@ def test_facts_of_another_form_are_named(tmp_path: Path) -> None:
 
 WORLD = """
 company: ["Acme", "Bolt"]
-values: {one: "money 5 40", two: "money 5 40", days: "number 3 90", off: "percent 5 60", card: ["card", "fob", "key"],
+values: {one: "money 5 40", two: "money 5 40", days: "number 3 90", saving: "percent 5 60", card: ["card", "fob", "key"],
          when: date, at: clock, ring: phone}
 passages:
   - {key: a, title: "A at {co}", heading: "", text: "A costs {one} by {card}.",
      questions: [{asks: ["A?", "a price"], says: "A costs {one}."}]}
   - {key: b, title: B, heading: Price, text: "B costs {two}.",
      questions: [{asks: ["B?"], says: "B costs {two}."}]}
-  - {key: c, title: C, heading: "", text: "C ends in {days} days, {off} off.",
+  - {key: c, title: C, heading: "", text: "C ends in {days} days, {saving} off.",
      questions: [{asks: ["C?"], says: "C ends in {days} days."}]}
   - {key: d, title: D, heading: "", text: "D opens on {when} at {at}, call {ring}.",
      questions: [{asks: ["D?"], says: "D opens on {when}."}]}
