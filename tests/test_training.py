@@ -156,7 +156,7 @@ def test_a_missing_recipe_says_what_to_write(tmp_path: Path) -> None:
 def test_training_goes_on_after_a_kill(settings: Settings) -> None:
     """Kill -9 in the middle, with a checkpoint cut off as well; the second run ends where one run would."""
     path = settings.adapters / "mine" / "recipe.yaml"
-    path.write_text(yaml.safe_dump({**RECIPE, "epochs": 60}), encoding="utf-8")
+    path.write_text(yaml.safe_dump({**RECIPE, "epochs": 60, "learning_rate": 0.002}), encoding="utf-8")
     program = (
         "import sys; from switchboard.settings import Settings; from switchboard.progress import quietly\n"
         "from switchboard.training import train, watch; watch.SECONDS_BETWEEN_CHECKPOINTS = 0.2\n"

@@ -21,7 +21,7 @@ from switchboard.types import GenerationSettings
 SETTINGS = GenerationSettings(max_tokens=128)
 """Greedy, with room for the longest right answer."""
 
-Progress = Callable[[int], None]
+Progress = Callable[[int], object]
 
 
 def ask_all(switchboard: Switchboard, questions: Sequence[Question], mode: str, progress: Progress) -> list[Scored]:

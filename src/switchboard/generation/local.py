@@ -97,7 +97,7 @@ class LocalGenerator:
         settings: GenerationSettings,
         adapter: str | None,
         groundings: Sequence[Grounding | None],
-        progress: Callable[[int], None],
+        progress: Callable[[int], object],
     ) -> list[Completion]:
         """Answer many prompts, greedily and in batches; `progress` is told how many more are done."""
         ids = [self._encode(prompt, generation_prompt=True) for prompt in prompts]

@@ -107,9 +107,9 @@ def open_asked(
         store.add([str(start + n) for n in range(len(part))], embedder.embed_queries(part))
         report(f"Embedding known questions: {start + len(part):,} of {len(usable):,} ...")
     texts: dict[str, str] = {}
-    for question, passage in usable:
-        texts[passage] = f"{texts[passage]}\n{question}" if passage in texts else question
-    return AskedQuestions(store, [passage for _, passage in usable], texts)
+    for question, answer in usable:
+        texts[answer] = f"{texts[answer]}\n{question}" if answer in texts else question
+    return AskedQuestions(store, [answer for _, answer in usable], texts)
 
 
 def _best(question: str, pieces: Sequence[Passage]) -> Passage:

@@ -112,8 +112,8 @@ def rows_from_facts(folder: Path, seed: int, wordings: int, pairs: int = 0) -> I
             yield _row(article, [asked, f"{rng.choice(one.says)} {rng.choice(two.says)}"])
         else:
             other = rng.choice(rng.choice(articles).facts)
-            turns = [rng.choice(one.asks), rng.choice(one.says), rng.choice(other.asks), rng.choice(other.says)]
-            yield _row(article, turns)
+            both = [rng.choice(one.asks), rng.choice(one.says), rng.choice(other.asks), rng.choice(other.says)]
+            yield _row(article, both)
 
 
 def lowered(text: str) -> str:
