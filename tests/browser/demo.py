@@ -14,7 +14,7 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
 from switchboard.settings import Settings  # noqa: E402
 from switchboard.switch import Switchboard  # noqa: E402
-from switchboard.types import Document, GenerationSettings, Message, Passage, SearchResult, Token  # noqa: E402
+from switchboard.types import Document, GenerationSettings, Grounding, Message, Passage, SearchResult, Token  # noqa: E402
 
 HOSTILE = (
     'See <img src=x onerror="window.hacked=1"> and <script>window.hacked=2</script> '
@@ -126,7 +126,13 @@ class SlowGenerator:
     def count_tokens(self, messages: Sequence[Message]) -> int:
         return sum(len(message.content.split()) for message in messages)
 
-    def stream(self, messages: Sequence[Message], settings: GenerationSettings, adapter: str | None) -> Iterator[Token]:
+    def stream(
+        self,
+        messages: Sequence[Message],
+        settings: GenerationSettings,
+        adapter: str | None,
+        _grounding: Grounding | None = None,
+    ) -> Iterator[Token]:
         question = messages[-1].content.split("Question:")[-1].strip()
         cited = "[1]" in messages[-1].content
         try:

@@ -95,8 +95,8 @@ of them are answers, the only ones with loss.
 
 LoRA of rank {recipe.rank}, alpha {recipe.alpha:g}, on {recipe.targets}{_layers(recipe)}, over {base.identity}
 ({base.quantization}; fingerprint {base.fingerprint}){_begun(recipe)}. {recipe.epochs:g} epochs, {recipe.batch}
-pack(s) a step, peak learning rate {recipe.learning_rate:g}, cosine with {recipe.warmup:.0%} warm-up, seed {recipe.seed}:
-all of it is in `{RECIPE}`.
+pack(s) a step, peak learning rate {recipe.learning_rate:g}, cosine with {recipe.warmup:.0%} warm-up, seed
+{recipe.seed}: all of it is in `{RECIPE}`.
 
 {_measured(result)}"""
 
