@@ -20,7 +20,7 @@ ONLY_IN = {
     "peft": ("generation/", "training/"),
     "bitsandbytes": ("generation/", "training/"),
     "switchboard.ui": ("ui/",),
-    "switchboard.build": ("cli.py", "starting.py", "training/measure.py"),
+    "switchboard.build": ("cli.py", "starting.py", "training/measure.py", "training/calibrate_decline.py"),
 }
 """What may be imported only below these paths of the package."""
 

@@ -10,7 +10,7 @@ from switchboard.citations import check_citations
 from switchboard.errors import AdapterError, SettingsError
 from switchboard.followups import search_query
 from switchboard.modes import Mode, mode_named
-from switchboard.prompts import PROMPT_TOKENS, build_prompt, declined
+from switchboard.prompts import PROMPT_TOKENS, READER_DECLINE, build_prompt, declined
 from switchboard.types import Answer, GenerationSettings, Generator, Grounding, Message, Metrics, Retriever, Token
 
 
@@ -75,7 +75,8 @@ class Switchboard:
         budget = min(PROMPT_TOKENS, self.generator.context_tokens - settings.max_tokens)
         prompt = build_prompt(conversation, answer.passages, self.company, self.generator.count_tokens, budget)
         texts = (*(f"{p.label}\n{p.text}" for p in answer.passages), *(m.content for m in conversation))
-        return Turn(answer, prompt, adapter, Grounding(texts, len(answer.passages)) if answer.passages else None)
+        grounding = Grounding(texts, len(answer.passages), READER_DECLINE) if answer.passages else None
+        return Turn(answer, prompt, adapter, grounding)
 
     def _adapter_for(self, mode: Mode) -> tuple[str | None, str]:
         """The adapter to put on, and a notice where the mode has to do without. Raises AdapterError."""

@@ -108,10 +108,14 @@ class GenerationSettings:
 
 @dataclass(frozen=True)
 class Grounding:
-    """What an answer may copy figures from: `texts`; and how many `passages` there are to cite."""
+    """What an answer may copy figures from: `texts`; and how many `passages` there are to cite.
+
+    `decline` is the sentence that says that they do not answer the question.
+    """
 
     texts: tuple[str, ...]
     passages: int
+    decline: str = ""
 
 
 @dataclass(frozen=True)
@@ -130,11 +134,15 @@ class Token:
 
 @dataclass(frozen=True)
 class Completion:
-    """A whole answer that nobody watched being written."""
+    """A whole answer that nobody watched being written.
+
+    `decline` is the natural logarithm of the probability of declining, where the grounding says how one does.
+    """
 
     text: str
     prompt_tokens: int
     output_tokens: int
+    decline: float | None = None
 
 
 @dataclass(frozen=True)

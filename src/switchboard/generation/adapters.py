@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from switchboard.errors import AdapterError, first_line
 from switchboard.files import sha256_of
+from switchboard.generation.decline import read_threshold
 from switchboard.generation.model import LoadedModel, same_base
 
 WEIGHTS = "adapter_model.safetensors"
@@ -31,6 +32,8 @@ class Adapters:
     loaded: dict[str, str] = field(default_factory=dict)
     """Name -> the first digits of its weights' SHA-256, its revision in reports."""
     refused: dict[str, str] = field(default_factory=dict)
+    decline_above: dict[str, float] = field(default_factory=dict)
+    """Name -> the log probability of declining above which it declines, where one was calibrated; see decline.py."""
 
 
 def load_adapters(base: LoadedModel, folder: Path, wanted: Collection[str] = ()) -> Adapters:
@@ -51,7 +54,8 @@ def load_adapters(base: LoadedModel, folder: Path, wanted: Collection[str] = ())
             refused[path.name] = str(error)
         else:
             loaded[path.name] = sha256_of(path / WEIGHTS)[:12]
-    return Adapters(model.eval(), loaded, refused)
+    thresholds = {name: above for name in loaded if (above := read_threshold(folder / name)) is not None}
+    return Adapters(model.eval(), loaded, refused, thresholds)
 
 
 def check_adapter(path: Path, identity: str) -> None:

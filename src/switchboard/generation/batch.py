@@ -7,10 +7,13 @@ evaluation, where nobody waits for a first word; visitors are answered by the en
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import isfinite
 from typing import Any
 
 import torch
 from transformers import DynamicCache
+
+from switchboard.generation.decline import DeclineRule, log_probability
 
 BATCH = 8
 """Rows of a batch; on two cores a row more costs as much as it brings from about here on."""
@@ -25,10 +28,15 @@ def complete_batch(
     tokenizer: Any,
     prompts: Sequence[Sequence[int]],
     limits: Sequence[Limit | None],
+    rule: DeclineRule | None,
     stops: set[int],
     max_tokens: int,
-) -> list[list[int]]:
-    """The tokens that answer each prompt, without the stop token: at most `max_tokens` of them a prompt."""
+) -> tuple[list[list[int]], list[float | None]]:
+    """The tokens that answer each prompt, without the stop token: at most `max_tokens` of them a prompt.
+
+    With a `rule` also the log probability of each prompt's decline; a rule whose threshold is infinite measures it and
+    leaves the decision to the decoding.
+    """
     device = model.device
     longest = max(map(len, prompts))
     pad = tokenizer.pad_token_id or 0
@@ -37,6 +45,7 @@ def complete_batch(
     cache = DynamicCache(config=model.config)
     written: list[list[int]] = [[] for _ in prompts]
     open_rows = set(range(len(prompts)))
+    scores: list[float | None] = [None] * len(prompts)
     for _ in range(max_tokens):
         positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
         out = model(
@@ -48,13 +57,19 @@ def complete_batch(
             logits_to_keep=1,
         )
         logits = out.logits[:, -1]
+        if rule and scores[0] is None:
+            scores = log_probability(model, logits, rule.phrase, cache, mask).tolist()
+            for row in [row for row, score in enumerate(scores) if score is not None and score > rule.above]:
+                written[row] = list(rule.phrase)
+                open_rows.discard(row)
         chosen = []
         for row, limit in enumerate(limits):
             if row not in open_rows:
                 chosen.append(pad)
                 continue
             text = tokenizer.decode(written[row], skip_special_tokens=True) if limit else ""
-            token = int((limit(text, logits[row]) if limit else logits[row]).argmax())
+            scored = rule.forbid(written[row], logits[row]) if rule and isfinite(rule.above) else logits[row]
+            token = int((limit(text, scored) if limit else scored).argmax())
             if token in stops:
                 open_rows.discard(row)
             else:
@@ -64,7 +79,7 @@ def complete_batch(
             break
         ids = torch.tensor(chosen, device=device)[:, None]
         mask = torch.cat([mask, mask.new_ones(len(prompts), 1)], dim=1)
-    return written
+    return written, scores
 
 
 def batches(lengths: Sequence[int], size: int = BATCH) -> list[list[int]]:

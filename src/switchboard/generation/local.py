@@ -8,9 +8,11 @@ whether they come from the cache or not, so an answer does not depend on what wa
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -20,6 +22,7 @@ from transformers import DynamicCache
 from switchboard.compute import compute
 from switchboard.generation.adapters import Adapters
 from switchboard.generation.batch import batches, complete_batch
+from switchboard.generation.decline import DeclineRule, log_probability
 from switchboard.generation.figures import FigureLimit, FigureTokens
 from switchboard.generation.model import LoadedModel
 from switchboard.generation.prefix_cache import PrefixCache
@@ -79,7 +82,13 @@ class LocalGenerator:
             held.callback(self._lock.release)
             held.enter_context(self._wearing(adapter))
             logits, cache, reused = compute(self._read, ids, ends, adapter)
+            rule = self._decline_rule(grounding, adapter)
+            if rule and compute(log_probability, self._model, logits[None], rule.phrase, cache)[0] > rule.above:
+                for text in self._growing(rule.phrase):
+                    yield Token(text, len(ids), reused)
+                return
             for _ in range(settings.max_tokens):
+                logits = rule.forbid(written, logits) if rule else logits
                 token = _choose(limit.apply(shown, logits) if limit else logits, settings.temperature)
                 if token in self._stop_ids:
                     break
@@ -104,19 +113,22 @@ class LocalGenerator:
         done: dict[int, Completion] = {}
         for rows in batches([len(prompt) for prompt in ids]):
             limits = [FigureLimit(self._figure_tokens, g).apply if (g := groundings[row]) else None for row in rows]
+            whole = [groundings[row] for row in rows if groundings[row]]
+            rule = self._decline_rule(whole[0], adapter, math.inf) if len(whole) == len(rows) else None
             with self._lock, self._wearing(adapter):
-                written = compute(
+                written, scores = compute(
                     complete_batch,
                     self._model,
                     self._tokenizer,
                     [ids[row] for row in rows],
                     limits,
+                    rule,
                     self._stop_ids,
                     settings.max_tokens,
                 )
-            for row, tokens in zip(rows, written, strict=True):
+            for row, tokens, score in zip(rows, written, scores, strict=True):
                 text = self._tokenizer.decode(tokens, skip_special_tokens=True)
-                done[row] = Completion(text, len(ids[row]), len(tokens))
+                done[row] = Completion(text, len(ids[row]), len(tokens), score)
             progress(len(rows))
         return [done[row] for row in range(len(prompts))]
 
@@ -131,6 +143,21 @@ class LocalGenerator:
         ids = self._encode(messages, generation_prompt=True)
         with self._lock, self._wearing(adapter):
             return compute(self._forward, ids, self._new_cache()).float()
+
+    def _decline_rule(
+        self, grounding: Grounding | None, adapter: str | None, without: float | None = None
+    ) -> DeclineRule | None:
+        """How an adapter decides to decline; None where nothing was calibrated and no threshold is given `without`."""
+        above = self._adapters.decline_above.get(adapter or "", without)
+        if above is None or grounding is None or not grounding.decline:
+            return None
+        phrase = tuple(self._tokenizer.encode(grounding.decline, add_special_tokens=False))
+        return DeclineRule(phrase, above) if len(phrase) > 1 else None
+
+    def _growing(self, tokens: Sequence[int]) -> Iterator[str]:
+        """What each token adds to the text."""
+        texts = [self._tokenizer.decode(tokens[:n], skip_special_tokens=True) for n in range(len(tokens) + 1)]
+        yield from (after[len(before) :] for before, after in pairwise(texts))
 
     def _wearing(self, adapter: str | None) -> AbstractContextManager[object]:
         """Put the adapter on, or all of them off, for as long as the lock is held."""
