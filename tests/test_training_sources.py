@@ -227,8 +227,8 @@ unknown: ["E?", "F?"]
 
 def test_worlds_make_questions_whose_answers_stand_in_the_passages(tmp_path: Path) -> None:
     (tmp_path / "shop.yaml").write_text(WORLD, encoding="utf-8")
-    made = list(world_rows(tmp_path, seed=3, sets=12))
-    assert made == list(world_rows(tmp_path, seed=3, sets=12))
+    made = list(world_rows(tmp_path, seed=3, rounds=6))
+    assert made == list(world_rows(tmp_path, seed=3, rounds=6))
     for row in made:
         answer = contents(row)[-1]
         _, numbers, removed = check_citations(answer, len(row["passages"]))
@@ -244,7 +244,7 @@ def test_worlds_make_questions_whose_answers_stand_in_the_passages(tmp_path: Pat
 
 
 def test_the_shipped_worlds_make_rows_that_know_nothing_of_fernwave() -> None:
-    made = list(world_rows(ROOT / "adapters" / "reader" / "worlds", seed=1, sets=3))
+    made = list(world_rows(ROOT / "adapters" / "reader" / "worlds", seed=1, rounds=1))
     assert len(made) > 800
     assert any(len(contents(row)) == 4 for row in made)
     assert 0.2 < sum(declined(contents(row)[-1]) for row in made) / len(made) < 0.35
@@ -259,7 +259,7 @@ def test_the_shipped_worlds_make_rows_that_know_nothing_of_fernwave() -> None:
 def test_a_world_with_an_unknown_kind_of_value_is_named(tmp_path: Path) -> None:
     (tmp_path / "shop.yaml").write_text(WORLD.replace("percent 5 60", "colour"), encoding="utf-8")
     with pytest.raises(TrainingDataError, match=r"shop\.yaml.*no kind of value 'colour'"):
-        list(world_rows(tmp_path, seed=3, sets=1))
+        list(world_rows(tmp_path, seed=3, rounds=1))
 
 
 def test_an_unknown_generator_is_named(tmp_path: Path) -> None:

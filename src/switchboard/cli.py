@@ -38,7 +38,7 @@ def ask(
     mode: Annotated[str, typer.Option(help="base, fine-tuned, rag or combined.")] = DEFAULT_MODE,
     file: Annotated[Path | None, typer.Option(help="Read one question a line, print one JSON object a line.")] = None,
     as_json: AsJson = False,
-    passages: Passages = 5,
+    passages: Passages = 3,
     temperature: Annotated[float, typer.Option(help="0 is deterministic, up to 1.5.")] = 0.0,
     max_tokens: Annotated[int, typer.Option(help="The longest answer in tokens, 16 to 512.")] = 256,
 ) -> None:

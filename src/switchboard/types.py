@@ -95,7 +95,7 @@ class GenerationSettings:
     the answer. Raises SettingsError outside of LIMITS.
     """
 
-    passages: int = 5
+    passages: int = 3
     temperature: float = 0.0
     max_tokens: int = 256
 

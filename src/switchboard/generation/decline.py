@@ -62,4 +62,5 @@ def log_probability(
     out = model(input_ids=said, past_key_values=cache, use_cache=True, **extra).logits.float().log_softmax(-1)
     cache.crop(-said.shape[1])
     following = torch.tensor(list(phrase[1:]), device=logits.device).expand(rows, -1)
-    return total + out.gather(2, following[:, :, None])[:, :, 0].sum(1)
+    more: torch.Tensor = out.gather(2, following[:, :, None])[:, :, 0].sum(1)
+    return total + more

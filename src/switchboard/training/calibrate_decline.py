@@ -38,12 +38,13 @@ def choose_above(covered: Sequence[float], uncovered: Sequence[float]) -> float:
     >>> choose_above([-9.0, -8.0, -7.0], [-2.0, -1.0])
     -4.5
     """
-    gaps = {(low + high) / 2: high - low for low, high in pairwise(sorted({*covered, *uncovered}))}
+    gaps: dict[float, float] = {(low + high) / 2: high - low for low, high in pairwise(sorted({*covered, *uncovered}))}
 
     def youden(above: float) -> float:
         return share_above(uncovered, above) - share_above(covered, above)
 
-    return round(max(gaps, key=lambda above: (round(youden(above), 6), gaps[above])), _PLACES)
+    best = max(gaps, key=lambda above: (round(youden(above), 6), gaps[above]))
+    return round(best, _PLACES)
 
 
 def share_above(scores: Sequence[float], above: float) -> float:

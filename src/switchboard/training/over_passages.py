@@ -20,9 +20,9 @@ from switchboard.training.facts import Article, Fact, read_facts
 from switchboard.training.reader_worlds import cited
 from switchboard.types import Passage
 
-PASSAGES = 5
-QUESTIONS = 7
-"""How many questions a set of passages is asked that they answer."""
+PASSAGES = 3
+QUESTIONS = (5, 3)
+"""How many questions a set of passages is asked that its first passage answers, and the others."""
 UNANSWERED = 2
 """And how many that they do not."""
 SHARED_WORDS = 0.6
@@ -83,7 +83,7 @@ def _shown(found: Sequence[Passage], needed: Passage, rng: random.Random) -> lis
     if needed.id not in [passage.id for passage in shown]:
         shown = [*shown[: PASSAGES - 1], needed]
         rng.shuffle(shown)
-    if rng.random() < 0.5:
+    if rng.random() < 0.1:
         rng.shuffle(shown)
     return shown
 
@@ -97,9 +97,15 @@ def _set(
     rng: random.Random,
 ) -> Iterator[Row]:
     number_of = {passage.id: number for number, passage in enumerate(shown, 1)}
-    others = [fact for passage in shown for fact in of_passage.get(passage.id, []) if fact is not anchor]
+    near = [fact for fact in of_passage[holder[anchor].id] if fact is not anchor]
+    others = [f for p in shown if p.id != holder[anchor].id for f in of_passage.get(p.id, [])]
+    asked = [
+        anchor,
+        *rng.sample(near, min(len(near), QUESTIONS[0] - 1)),
+        *rng.sample(others, min(len(others), QUESTIONS[1])),
+    ]
     rows = [{"title": p.title, "heading": p.heading, "text": p.text} for p in shown]
-    for fact in [anchor, *rng.sample(others, min(len(others), QUESTIONS - 1))]:
+    for fact in asked:
         yield _row(rng.choice(fact.asks), cited(rng.choice(fact.says), number_of[holder[fact].id]), rows)
     hidden = [fact for fact in article.facts if fact in holder and holder[fact].id not in number_of]
     questions = [rng.choice(article.unknown)] if article.unknown else []

@@ -25,7 +25,7 @@ HELD_OUT = 8
 """XQuAD has 48 articles of 5 paragraphs each; this many are kept for measuring."""
 XQUAD = Path("xquad_en/xquad.en.json")
 CLAPNQ = Path("clapnq_dev/annotated_data/dev/clapnq_dev_answerable.jsonl")
-QUESTIONS = 9
+QUESTIONS = 12
 """How many of a set's questions are used: with their passages they fill one pack."""
 LONGEST_ANSWER = 45
 """Words above which an answer is left out."""

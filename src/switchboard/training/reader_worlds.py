@@ -18,13 +18,17 @@ import yaml
 from switchboard.errors import TrainingDataError, first_line
 from switchboard.prompts import READER_DECLINE
 
-PASSAGES = (3, 4, 5, 5, 5)
+PASSAGES = (2, 3, 3, 3, 4, 5)
 """How many passages a set has, one of these at random."""
-QUESTIONS = 9
-"""How many of a set's questions are used: with their passages they fill one pack."""
-UNANSWERABLE = 0.27
-"""The share of the questions that the set's passages do not answer."""
+FIRST = (0, 0, 0, 0, 0, 0, 0, 1, 1, 2)
+"""Where the passage that most questions are about stands, one of these at random: the retriever puts it first for three
+questions in four, and a reader may count on that."""
+ASKED = 8
+"""Questions on that passage, in up to two wordings each; its set has three more on the others."""
+UNANSWERED = 4
+"""Questions that the set's passages do not answer: a quarter."""
 
+_WORD = re.compile(r"[a-z]{3,}")
 _SLOT = re.compile(r"\{(\w+)\}")
 _MONTHS = "January February March April May June July August September October November December".split()
 
@@ -33,57 +37,88 @@ Pair = tuple[str, str]
 """A question and its answer, citations included."""
 
 
-def world_rows(folder: Path, seed: int, sets: int) -> Iterator[Row]:
-    """Rows over `sets` sets of passages of each world; the questions on one set share its passages."""
+def world_rows(folder: Path, seed: int, rounds: int) -> Iterator[Row]:
+    """Rows over sets of passages: in each round every passage of a world is once the one that most questions are about.
+
+    The questions on one set share its passages. Raises TrainingDataError with the file that is at fault.
+    """
     rng = random.Random(seed)  # noqa: S311  (not for secrets)
     for path in sorted(folder.glob("*.yaml")):
         try:
             world = yaml.safe_load(path.read_text(encoding="utf-8"))
-            for number in range(sets):
-                yield from _set(world, rng, follow_up=number % 3 == 0)
+            for number in range(rounds * len(world["passages"])):
+                yield from _set(world, number % len(world["passages"]), rng, follow_up=number % 4 == 0)
         except yaml.YAMLError as error:
             raise TrainingDataError(f"{path} is not YAML: {first_line(error)}.") from error
         except (KeyError, TypeError, ValueError) as error:
             raise TrainingDataError(f"{path} has not the form of the worlds beside it: {error!r}.") from error
 
 
-def _set(world: dict[str, Any], rng: random.Random, follow_up: bool) -> Iterator[Row]:
+def _set(world: dict[str, Any], number: int, rng: random.Random, follow_up: bool) -> Iterator[Row]:
     values = draw_values(world["values"], rng)
     values["co"] = rng.choice(world["company"])
-    shown = rng.sample(world["passages"], min(len(world["passages"]), rng.choice(PASSAGES)))
-    number_of = {passage["key"]: number for number, passage in enumerate(shown, 1)}
+    main = world["passages"][number]
+    near = _nearest(main, [p for p in world["passages"] if p is not main], rng)
+    count = min(rng.choice(PASSAGES), len(near))
+    others, hidden = near[: count - 1], near[count - 1 :]
+    rng.shuffle(others)
+    place = min(rng.choice(FIRST), len(others))
+    shown = [*others[:place], main, *others[place:]]
+    number_of = {passage["key"]: n for n, passage in enumerate(shown, 1)}
     passages = [{key: fill(passage[key], values) for key in ("title", "heading", "text")} for passage in shown]
-    answered = [
-        (fill(rng.choice(question["asks"]), values), cited(fill(question["says"], values), number_of[passage["key"]]))
-        for passage in shown
-        for question in passage["questions"]
+
+    def pair(passage: dict[str, Any], question: dict[str, Any], ask: str) -> Pair:
+        return fill(ask, values), cited(fill(question["says"], values), number_of[passage["key"]])
+
+    pairs = [
+        pair(main, question, ask)
+        for question in main["questions"]
+        for ask in rng.sample(question["asks"], min(2, len(question["asks"])))
     ]
-    rng.shuffle(answered)
-    double = [
-        (
-            fill(rng.choice(two["asks"]), values),
-            " ".join(
-                cited(fill(says, values), number_of[key]) for says, key in zip(two["says"], two["from"], strict=True)
-            ),
-        )
-        for two in world["two"]
-        if all(key in number_of for key in two["from"])
-    ]
-    elsewhere = [
-        fill(rng.choice(question["asks"]), values)
-        for passage in world["passages"]
-        if passage["key"] not in number_of
-        for question in passage["questions"]
-    ]
-    unknown = [fill(question, values) for question in world["unknown"]]
-    missing = max(1, round(QUESTIONS * UNANSWERABLE))
-    declined = [(question, READER_DECLINE) for question in _mixed(unknown, elsewhere, rng)[:missing]]
-    pairs = [*double[:1], *answered[: QUESTIONS - missing - len(double[:1])], *declined]
-    for question, answer in pairs:
+    rng.shuffle(pairs)
+    besides = [pair(p, question, rng.choice(question["asks"])) for p in others for question in p["questions"]]
+    rng.shuffle(besides)
+    pairs = [*pairs[:ASKED], *besides[:3], *_two_at_once(world, number_of, values, rng)[:1]]
+    for question, answer in [*pairs, *_unanswered(world, hidden, values, rng)]:
         yield _row([question, answer], passages)
-    if follow_up and len(answered) > len(pairs):
+    if follow_up and besides:
         # After another turn, so that a conversation does not change how passages are read.
-        yield _row([*answered[-1], *rng.choice([pairs[0], declined[0]])], passages)
+        yield _row([*besides[-1], *pairs[0]], passages)
+
+
+def _nearest(main: dict[str, Any], others: Sequence[dict[str, Any]], rng: random.Random) -> list[dict[str, Any]]:
+    """The other passages, those that look most like `main` first: what a retriever would bring along with it."""
+    words = {p["key"]: set(_WORD.findall(f"{p['title']} {p['heading']} {p['text']}".lower())) for p in [main, *others]}
+
+    def alike(passage: dict[str, Any]) -> float:
+        one, two = words[main["key"]], words[passage["key"]]
+        return len(one & two) / len(one | two) + rng.random() * 0.05
+
+    return sorted(others, key=alike, reverse=True)
+
+
+def _two_at_once(
+    world: dict[str, Any], number_of: Mapping[str, int], values: Mapping[str, str], rng: random.Random
+) -> list[Pair]:
+    """Questions that need two of the passages shown, answered in two sentences that cite each their own."""
+    found = []
+    for two in world["two"]:
+        if all(key in number_of for key in two["from"]):
+            halves = zip(two["says"], two["from"], strict=True)
+            answer = " ".join(cited(fill(says, values), number_of[key]) for says, key in halves)
+            found.append((fill(rng.choice(two["asks"]), values), answer))
+    rng.shuffle(found)
+    return found
+
+
+def _unanswered(
+    world: dict[str, Any], hidden: Sequence[dict[str, Any]], values: Mapping[str, str], rng: random.Random
+) -> list[Pair]:
+    """Questions that no passage answers, and questions on like passages that are not shown."""
+    unknown = rng.sample(world["unknown"], min(UNANSWERED // 2, len(world["unknown"])))
+    like = [question for passage in hidden[:3] for question in passage["questions"]]
+    missed = [rng.choice(question["asks"]) for question in rng.sample(like, min(UNANSWERED - len(unknown), len(like)))]
+    return [(fill(question, values), READER_DECLINE) for question in [*unknown, *missed]]
 
 
 def draw_values(kinds: Mapping[str, str | Sequence[Any]], rng: random.Random) -> dict[str, str]:
@@ -142,14 +177,6 @@ def cited(answer: str, number: int) -> str:
     'It costs £5 [2].'
     """
     return f"{answer.rstrip(' .')} [{number}]."
-
-
-def _mixed(unknown: list[str], elsewhere: list[str], rng: random.Random) -> list[str]:
-    """Questions that nothing answers and questions on passages that are not shown, about in turn."""
-    rng.shuffle(unknown)
-    rng.shuffle(elsewhere)
-    both = [question for pair in zip(unknown, elsewhere, strict=False) for question in pair]
-    return both if rng.random() < 0.5 else both[1:] + both[:1]
 
 
 def _row(turns: Sequence[str], passages: list[dict[str, str]]) -> Row:

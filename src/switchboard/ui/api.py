@@ -28,7 +28,7 @@ def add_api(
         question: str,
         mode: str = "rag",
         history: list[dict[str, str]] | None = None,
-        passages: int = 5,
+        passages: int = 3,
         temperature: float = 0.0,
         max_tokens: int = 256,
     ) -> dict[str, Any]:
