@@ -29,6 +29,8 @@ from switchboard.training.reader_public import (
 from switchboard.training.reader_support import support_rows
 from switchboard.training.reader_worlds import cited, world_rows
 from switchboard.training.recipe import Recipe
+from switchboard.training.service_intents import FILE as INTENTS
+from switchboard.training.service_intents import intent_rows
 from switchboard.training.sources import gather
 from switchboard.types import Passage
 
@@ -196,6 +198,20 @@ def test_facts_are_asked_over_the_passages_that_hold_them(facts: Path) -> None:
             figure = next(word for word in text.split() if word[-1:].isdigit() and len(word) > 1)
             assert figure.strip("£.") in row["passages"][number - 1]["text"]
     assert any(declined(contents(row)[1]) for row in made)
+
+
+def test_intents_take_customers_words_without_what_was_filled_in(tmp_path: Path) -> None:
+    intents = tmp_path / "intents.yaml"
+    intents.write_text("answers: {complaint: [Sorry., We are sorry.]}\ndeclined: [place_order]\n", encoding="utf-8")
+    assert list(intent_rows(tmp_path, intents, seed=1, each=5)) == []
+    path = tmp_path / INTENTS
+    path.parent.mkdir()
+    asked = [("i complain", "complaint"), ("complain about {{Order}}", "complaint"), ("order 5 now", "place_order")]
+    asked += [("to order", "place_order"), ("for Mr. Jones", "complaint"), ("my parcel", "track_order")]
+    lines = ["instruction,intent,response", *(f"{text},{intent},x" for text, intent in asked)]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    made = [contents(row) for row in intent_rows(tmp_path, intents, seed=1, each=5)]
+    assert made == [["i complain", "Sorry."], ["to order", SERVICE_DECLINE]]
 
 
 def test_facts_of_another_form_are_named(tmp_path: Path) -> None:

@@ -41,6 +41,12 @@ def _facts(_settings: Settings, folder: Path, seed: int, **sizes: int) -> Iterab
     return rows_from_facts(folder / "facts", seed, **sizes)
 
 
+def _intents(settings: Settings, folder: Path, seed: int, **sizes: int) -> Iterable[Row]:
+    from switchboard.training.service_intents import intent_rows  # noqa: PLC0415
+
+    return intent_rows(settings.data / "public", folder / "intents.yaml", seed, **sizes)
+
+
 def _over_passages(settings: Settings, folder: Path, seed: int, **sizes: int) -> Iterable[Row]:
     from switchboard.retrieval.embedding import open_embedder  # noqa: PLC0415
     from switchboard.retrieval.index import KnowledgeIndex  # noqa: PLC0415
@@ -58,6 +64,7 @@ GENERATORS: Mapping[str, Generator] = {
     "reader-support": _reader_support,
     "reader-worlds": _reader_worlds,
     "facts": _facts,
+    "intents": _intents,
     "over-passages": _over_passages,
 }
 """Name in a recipe's `generated` -> the program; its other keys there are the program's sizes."""
