@@ -33,7 +33,7 @@ def test_sources_come_before_the_first_word(page: Page) -> None:
     ask(page, "How much is Fibre 500 a month?", wait=False)
     page.wait_for_selector("#sources .card")
     assert page.locator(f"{LAST} .prose-answer").count() == 0
-    expect(page.locator(f"{LAST} .phase")).to_have_text("Reading 5 passages")
+    expect(page.locator(f"{LAST} .phase")).to_have_text("Reading 3 passages")
     finished(page)
 
 
@@ -160,7 +160,7 @@ def test_settings_are_used_and_reset(page: Page) -> None:
     assert page.locator("#sources .card").count() == 2
     page.locator('[data-action="settings"]').click()
     page.locator("#reset").click()
-    expect(page.locator("#setting-passages input[type=number]")).to_have_value("5")
+    expect(page.locator("#setting-passages input[type=number]")).to_have_value("3")
 
 
 def test_copy_gives_the_answer_and_nothing_else(page: Page) -> None:
