@@ -53,7 +53,7 @@ def test_several_conversations_can_be_switched_and_deleted(page: Page) -> None:
     ]
     page.locator(".conversation").nth(1).click()
     expect(page.locator(".question-text")).to_have_text("How much is Fibre 500 a month?")
-    expect(page.locator("#sources .card")).to_have_count(5)
+    expect(page.locator("#sources .card")).to_have_count(3)
     page.locator('[data-action="conversations"]').click()
     page.locator('[data-action="delete-conversation"]').first.click()
     expect(page.locator(".conversation")).to_have_count(1)
