@@ -11,7 +11,17 @@ from switchboard.errors import AdapterError, SettingsError
 from switchboard.followups import search_query
 from switchboard.modes import Mode, mode_named
 from switchboard.prompts import PROMPT_TOKENS, READER_DECLINE, build_prompt, declined
-from switchboard.types import Answer, GenerationSettings, Generator, Grounding, Message, Metrics, Retriever, Token
+from switchboard.types import (
+    Answer,
+    GenerationSettings,
+    Generator,
+    Grounding,
+    Message,
+    Metrics,
+    Passage,
+    Retriever,
+    Token,
+)
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,7 @@ class Switchboard:
             raise SettingsError("There is no question. Please type one.")
         adapter, notice = self._adapter_for(chosen)
         answer = Answer(mode=chosen.name, notice=notice)
+        read: tuple[Passage, ...] = ()
         if chosen.searches:
             found = self.retriever.search(search_query(conversation), settings.passages)
             answer = replace(
@@ -72,8 +83,9 @@ class Switchboard:
             if not found.passages:
                 why = _why_not_covered(found.nearest is not None, found.threshold)
                 return Turn(replace(answer, text=_not_covered(self.company), abstained=True, notice=why, done=True))
+            read = found.read
         budget = min(PROMPT_TOKENS, self.generator.context_tokens - settings.max_tokens)
-        prompt = build_prompt(conversation, answer.passages, self.company, self.generator.count_tokens, budget)
+        prompt = build_prompt(conversation, read, self.company, self.generator.count_tokens, budget)
         texts = (*(f"{p.label}\n{p.text}" for p in answer.passages), *(m.content for m in conversation))
         grounding = Grounding(texts, len(answer.passages), READER_DECLINE) if answer.passages else None
         return Turn(answer, prompt, adapter, grounding)

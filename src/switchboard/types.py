@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from switchboard.errors import SettingsError
@@ -69,7 +69,7 @@ class SearchResult:
 
     `passages` come best first and are empty when nothing reached `threshold`; `nearest` is the closest passage
     either way, None only for an empty index. `query` is what was searched for, which differs from the question
-    when that was a follow-up.
+    when that was a follow-up. `excerpts`, one a passage, are what a model is given to read of them, none if that is all.
     """
 
     query: str
@@ -77,6 +77,14 @@ class SearchResult:
     nearest: Passage | None
     threshold: float
     milliseconds: float
+    excerpts: tuple[str, ...] = ()
+
+    @property
+    def read(self) -> tuple[Passage, ...]:
+        """The passages with what is read of them as their text."""
+        if not self.excerpts:
+            return self.passages
+        return tuple(replace(p, text=text) for p, text in zip(self.passages, self.excerpts, strict=True))
 
 
 LIMITS: Mapping[str, tuple[float, float]] = {

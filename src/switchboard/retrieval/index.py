@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -13,7 +16,8 @@ from switchboard.progress import Report
 from switchboard.retrieval.asked import AskedQuestions, open_asked, read_asked
 from switchboard.retrieval.chunking import MAX_TOKENS, METHOD, chunk
 from switchboard.retrieval.documents import load_folder
-from switchboard.retrieval.embedding import Embedder, embedded_text
+from switchboard.retrieval.embedding import Embedder, Vectors, embedded_text
+from switchboard.retrieval.focus import focused, parts_of
 from switchboard.retrieval.search import DEFAULT_THRESHOLD, Searcher, search_passages, threshold_for
 from switchboard.retrieval.store import PassageStore, StoredDocument
 from switchboard.types import Document, Passage, SearchResult
@@ -21,6 +25,8 @@ from switchboard.types import Document, Passage, SearchResult
 _DOCUMENTS_AT_ONCE = 32
 """Written together: whoever is killed loses no more than this much work."""
 _LOCK_SECONDS = 120
+_PARTS_KEPT = 4096
+"""Passages whose parts' vectors stay in memory; some ten kilobytes each."""
 
 
 class KnowledgeIndex:
@@ -44,6 +50,7 @@ class KnowledgeIndex:
         self._by_id = {passage.id: passage for passage in passages}
         self.searcher = Searcher(embedder, store, list(self._by_id), [embedded_text(p) for p in passages], asked)
         self._asked = asked
+        self._part_vectors = lru_cache(maxsize=_PARTS_KEPT)(self._embed_parts)
 
     @classmethod
     def open(
@@ -76,8 +83,15 @@ class KnowledgeIndex:
         return cls(documents, passages, embedder, store, threshold, asked)
 
     def search(self, query: str, k: int) -> SearchResult:
-        """Find at most k passages, best first."""
-        return search_passages(self.searcher, self._by_id, query, k, self.threshold)
+        """Find at most k passages, best first, and what of them is nearest to the query."""
+        began = time.perf_counter()
+        found = search_passages(self.searcher, self._by_id, query, k, self.threshold)
+        excerpts = focused(self._embedder.embed_query(query), found.passages, lambda p: self._part_vectors(p.id))
+        return replace(found, excerpts=excerpts, milliseconds=(time.perf_counter() - began) * 1000)
+
+    def _embed_parts(self, passage: str) -> Vectors:
+        found = self._by_id[passage]
+        return self._embedder.embed_queries([f"{found.label}. {part}" for part in parts_of(found.text)])
 
     def document(self, source: str) -> Document:
         """One document. Raises KnowledgeError if there is none of that name."""
