@@ -69,7 +69,7 @@ class SearchResult:
 
     `passages` come best first and are empty when nothing reached `threshold`; `nearest` is the closest passage
     either way, None only for an empty index. `query` is what was searched for, which differs from the question
-    when that was a follow-up. `excerpts`, one a passage, are what a model is given to read of them, none if that is all.
+    when that was a follow-up. `excerpts`, one a passage, are what a model reads of them; none where it reads all.
     """
 
     query: str
