@@ -1,27 +1,29 @@
-"""What is read of a passage: its parts, and the nearest of them in their own order."""
+"""What is read of a passage: its parts, the best of them first."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
 
-from retrieval_fakes import FakeEmbedder
-from switchboard.retrieval.embedding import Vectors
 from switchboard.retrieval.focus import focused, parts_of
 from switchboard.types import Passage, SearchResult
 
 STEPS = "Move like this:\n\n1. Open the app.\n2. Tap Moving.\n\nA move is free. It takes 5 days."
 
 
-def passage(text: str) -> Passage:
-    return Passage("a.md", "A", "", text, 0, len(text))
+def passage(text: str, source: str) -> Passage:
+    return Passage(source, "A", "", text, 0, len(text))
 
 
-def vectors(found: Passage) -> Vectors:
-    return FakeEmbedder().embed_queries(parts_of(found.text))
-
-
-def focus(question: str, *texts: str, most: int = 2) -> tuple[str, ...]:
-    return focused(FakeEmbedder().embed_query(question), [passage(text) for text in texts], vectors, most)
+def focus(texts: Sequence[str], scores: Sequence[Sequence[float]], k: int, most: int) -> list[tuple[str, int]]:
+    passages = [passage(text, f"{n}.md") for n, text in enumerate(texts)]
+    rows = {(p.id, n): score for p, row in zip(passages, scores, strict=True) for n, score in enumerate(row)}
+    found, quotes = focused(passages, rows, k, most)
+    result = SearchResult("q", tuple(found), found[0], 0.1, 1.0, quotes)
+    assert [p.text for p in result.read] == [
+        "\n".join(quote.text for quote in quotes if quote.passage == n) for n in range(1, len(found) + 1)
+    ]
+    assert [quote.score for quote in quotes] == sorted((quote.score for quote in quotes), reverse=True)
+    return [(quote.text, quote.passage) for quote in quotes]
 
 
 def test_steps_stay_together_and_bullets_apart() -> None:
@@ -34,21 +36,17 @@ def test_steps_stay_together_and_bullets_apart() -> None:
     assert parts_of("") == []
 
 
-def test_the_nearest_parts_are_kept_in_their_own_order() -> None:
-    text = "The late fee is £5. Bills come monthly. A late bill is sent again. Call us."
-    assert focus("late bill fee", text) == ("The late fee is £5.\nA late bill is sent again.",)
+def test_the_best_parts_come_first_and_passages_by_their_best_one() -> None:
+    texts = ["One. Two.", "Three. Four. Five."]
+    scores = [[0.1, 0.4], [0.2, 0.9, 0.3]]
+    assert focus(texts, scores, k=2, most=3) == [("Four.", 1), ("Two.", 2), ("Five.", 1)]
+    assert focus(texts, scores, k=1, most=2) == [("Four.", 1), ("Five.", 1)]
 
 
-def test_every_passage_keeps_a_part_and_none_is_empty() -> None:
-    read = focus("late fee", "The late fee is £5. A late fee is rare.", "Cats sleep. Dogs bark.", "", most=1)
-    assert read[0] in ("The late fee is £5.", "A late fee is rare.")
-    assert read[1] in ("Cats sleep.", "Dogs bark.")
-    assert read[2] == ""
+def test_every_passage_keeps_a_part() -> None:
+    assert focus(["One. Two.", "Three."], [[0.9, 0.8], [0.1]], k=2, most=2) == [("One.", 1), ("Three.", 2)]
 
 
-def test_a_search_gives_whole_passages_and_what_is_read_of_them() -> None:
-    whole = passage("One. Two.")
+def test_a_search_without_quotes_reads_whole_passages() -> None:
+    whole = passage("One. Two.", "a.md")
     assert SearchResult("q", (whole,), whole, 0.1, 1.0).read == (whole,)
-    (read,) = SearchResult("q", (whole,), whole, 0.1, 1.0, ("Two.",)).read
-    assert (read.text, read.id) == ("Two.", whole.id)
-    assert np.isclose(np.linalg.norm(FakeEmbedder().embed_query("one")), 1)

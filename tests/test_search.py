@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval_fakes import FakeEmbedder
 from switchboard.progress import quietly
-from switchboard.retrieval.embedding import embedded_text
-from switchboard.retrieval.search import Searcher, reciprocal_rank_fusion, search_passages, threshold_for
+from switchboard.retrieval.embedding import Vectors, embedded_text
+from switchboard.retrieval.focus import parts_of
+from switchboard.retrieval.judge import Judge
+from switchboard.retrieval.search import Searcher, reciprocal_rank_fusion, search_among, search_passages, threshold_for
 from switchboard.retrieval.store import PassageStore
 from switchboard.types import Passage
 
@@ -112,3 +115,55 @@ def test_what_another_process_added_or_removed_since_is_passed_over(
 def test_thresholds_go_by_the_models_name() -> None:
     assert threshold_for("sentence-transformers/all-MiniLM-L6-v2") == threshold_for("all-MiniLM-L6-v2")
     assert threshold_for("someone/else") is None
+
+
+class Lover:
+    """A reranker that finds an answer where a word stands."""
+
+    def __init__(self, word: str, judge: Judge) -> None:
+        self.word = word
+        self.judge = judge
+
+    def score(self, question: str, texts: Sequence[str]) -> Vectors:
+        assert question
+        return np.array([4.0 if self.word in text else -4.0 for text in texts], np.float32)
+
+
+def part_vectors(passage: Passage) -> Vectors:
+    return FakeEmbedder().embed_queries(parts_of(passage.text))
+
+
+def test_a_reranker_puts_first_what_it_finds_to_answer(found_in: tuple[Searcher, dict[str, Passage]]) -> None:
+    lover = Lover("europe", Judge())
+    result = search_passages(*found_in, "late fee", 2, 0.99, part_vectors, lover)
+    assert result.passages[0].source == "2.md"
+    assert result.quotes[0].text == "roaming in europe"
+    assert [quote.passage for quote in result.quotes] == [1, 2]
+    assert result.coverage is not None
+    assert result.coverage > 0.9
+
+
+def test_where_it_finds_nothing_there_are_no_passages(found_in: tuple[Searcher, dict[str, Passage]]) -> None:
+    result = search_passages(*found_in, "late fee", 2, 0.0, part_vectors, Lover("cake", Judge()))
+    assert (result.passages, result.quotes) == ((), ())
+    assert result.nearest is not None
+    assert result.coverage is not None
+    assert result.coverage < 0.1
+
+
+def test_what_was_found_elsewhere_is_ordered_as_a_search_orders_it() -> None:
+    passages = [Passage(f"{n}.md", "", "", text, 0, len(text)) for n, text in enumerate(TEXTS)]
+    vector = FakeEmbedder().embed_query("late fee")
+    plain = search_among(passages, "late fee", vector, part_vectors, None)
+    assert (plain.passages[0].source, len(plain.passages), plain.coverage) == ("1.md", 4, None)
+    judged = search_among(passages, "late fee", vector, part_vectors, Lover("PAC", Judge()))
+    assert judged.passages[0].source == "3.md"
+    assert search_among(passages, "x", vector, part_vectors, Lover("cake", Judge())).passages == ()
+
+
+def test_a_judge_weighs_what_it_is_given() -> None:
+    judge = Judge((1.0, 2.0, 3.0), (1.0, 0.0, 2.0, -2.0, 0.5), (0.5, 0.0, 0.0))
+    assert judge.odds(1.0, 0.5, 0.25) == pytest.approx(2.75)
+    assert judge.coverage(0.0, 0.9, 0.0, 0.0) == pytest.approx(0.5)  # no known questions
+    assert judge.coverage(0.0, 0.9, 0.5, 0.75) == pytest.approx(0.5)
+    assert judge.coverage(0.0, 0.9, 0.9, 0.1) > judge.coverage(0.0, 0.9, 0.5, 0.4)

@@ -31,6 +31,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
             "SWITCHBOARD_DATA": str(tmp_path / "d"),
             "SWITCHBOARD_COMPANY": "Acme",
             "SWITCHBOARD_THRESHOLD": "0.5",
+            "SWITCHBOARD_ANSWERS": "free",
             "HOST": "0.0.0.0",
             "PORT": "8000",
         }
@@ -44,6 +45,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         tmp_path / "d",
         "Acme",
         0.5,
+        False,
         "0.0.0.0",
         8000,
     )
@@ -82,3 +84,8 @@ def test_the_table_of_modes_is_the_designs() -> None:
         "combined": ("customer-service", True, True),
     }
     assert mode_named("rag") is MODES["rag"]
+
+
+def test_answers_are_quoted_or_free() -> None:
+    with pytest.raises(SettingsError, match=r"SWITCHBOARD_ANSWERS is 'loud'; it must be quoted or free"):
+        Settings.from_environment({"SWITCHBOARD_ANSWERS": "loud"})

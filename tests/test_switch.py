@@ -112,3 +112,12 @@ def test_a_message_over_the_budget_is_refused_with_its_length_and_the_limit(pass
     with pytest.raises(MessageTooLongError, match="300 tokens long") as refused:
         ask(switchboard, "word " * 300, "fine-tuned", max_tokens=16)
     assert 0 < refused.value.limit < 184
+
+
+@pytest.mark.parametrize(("mode", "adapter"), [("rag", None), ("combined", "customer-service")])
+def test_small_talk_is_answered_without_a_search(mode: str, adapter: str | None, passages: list[Passage]) -> None:
+    generator = FakeGenerator()
+    *_, last = ask(Switchboard(generator, FakeRetriever(passages), "Acme"), "Hello there!", mode)
+    assert (last.passages, last.abstained) == ((), False)
+    assert "Nothing was looked up" in last.notice
+    assert generator.history[-1][1] == adapter

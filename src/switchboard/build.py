@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from functools import partial
 
 from switchboard.compute import compute
+from switchboard.errors import AdapterError
 from switchboard.generation.adapters import load_adapters
 from switchboard.generation.local import LocalGenerator
 from switchboard.generation.model import load_model
 from switchboard.modes import MODES
 from switchboard.progress import Report
 from switchboard.prompts import system_prompt
-from switchboard.retrieval.embedding import open_embedder
+from switchboard.retrieval.embedding import PACKAGED, SentenceEmbedder, open_embedder
 from switchboard.retrieval.index import KnowledgeIndex
+from switchboard.retrieval.reranker import RERANKER, CrossEncoder, is_reranker
 from switchboard.settings import Settings
 from switchboard.switch import Switchboard
 from switchboard.types import Message
@@ -46,7 +48,7 @@ def build(settings: Settings, report: Report) -> Running:
         index = index_ready.result()
     report(f"Knowledge: {index.describe()}")
     return Running(
-        switchboard=Switchboard(generator, index, settings.company),
+        switchboard=Switchboard(generator, index, settings.company, settings.quoting),
         index=index,
         about=(*about, ("Knowledge", index.describe())),
         settings=settings,
@@ -75,7 +77,20 @@ def load_generator(settings: Settings, report: Report) -> tuple[LocalGenerator, 
 def open_index(settings: Settings, report: Report) -> KnowledgeIndex:
     """Load the embedder and bring the index up to date with the knowledge folder."""
     embedder = open_embedder(settings.embedder, settings.data, report)
-    return KnowledgeIndex.open(settings.knowledge, settings.data, embedder, report, settings.threshold)
+    reranker = open_reranker(settings, embedder, report)
+    return KnowledgeIndex.open(settings.knowledge, settings.data, embedder, report, settings.threshold, reranker)
+
+
+def open_reranker(settings: Settings, embedder: SentenceEmbedder, report: Report) -> CrossEncoder | None:
+    """The reranker that belongs to the embedder; None where there is none, or where a threshold was asked for."""
+    folder = settings.adapters / RERANKER
+    if settings.threshold is not None or settings.embedder != PACKAGED or not is_reranker(folder):
+        return None
+    try:
+        return CrossEncoder(embedder.folder, folder)
+    except AdapterError as error:
+        report(f"Refused: {error}")
+        return None
 
 
 def _warm_up(generator: LocalGenerator, company: str) -> None:

@@ -80,10 +80,12 @@ def search(
     for number, passage in enumerate(found.passages, 1):
         print(f"[{number}] {passage.label}  (similarity {passage.score:.2f}, {passage.source})\n{passage.text}\n")
     if not found.passages and found.nearest:
-        print(
-            f"Not covered: nothing reached a similarity of {found.threshold:.2f}. "
-            f"The nearest is {found.nearest.label} with {found.nearest.score:.2f}."
+        why = (
+            f"nothing reached a similarity of {found.threshold:.2f}"
+            if found.coverage is None
+            else f"judged {found.coverage:.0%} likely to be"
         )
+        print(f"Not covered: {why}. The nearest is {found.nearest.label} with {found.nearest.score:.2f}.")
     if not found.nearest:
         print("The knowledge base is empty: put .md or .txt files into the folder that SWITCHBOARD_KNOWLEDGE names.")
 

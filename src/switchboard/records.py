@@ -28,11 +28,15 @@ def answer_record(question: str, answer: Answer) -> dict[str, Any]:
 
 
 def search_record(found: SearchResult) -> dict[str, Any]:
-    """One search: the passages, whether the knowledge base covers the query, and the nearest thing either way."""
+    """One search: the passages, whether the knowledge base covers the query, and the nearest thing either way.
+
+    `coverage` is the probability that it does, 0 to 1; None where passages must have a similarity of `threshold`.
+    """
     return {
         "query": found.query,
         "covered": bool(found.passages),
         "threshold": found.threshold,
+        "coverage": None if found.coverage is None else round(found.coverage, 4),
         "passages": [passage_record(passage) for passage in found.passages],
         "nearest": passage_record(found.nearest) if found.nearest else None,
         "milliseconds": round(found.milliseconds, 2),

@@ -26,7 +26,8 @@ class Settings:
 
     `model` and `embedder` are `packaged` (carried by a PyPI wheel), a Hub id or a local folder. `data` holds
     everything that is made at run time: models, index, feedback. `threshold` is the cosine similarity under
-    which a question counts as not covered; None takes the one calibrated for the embedder.
+    which a question counts as not covered; None takes the one calibrated for the embedder. With `quoting` answers over
+    passages are made of their sentences; a larger model may write freely.
     """
 
     model: str = "packaged"
@@ -37,6 +38,7 @@ class Settings:
     data: Path = ROOT / ".switchboard"
     company: str = "Fernwave Telecom"
     threshold: float | None = None
+    quoting: bool = True
     host: str = "127.0.0.1"
     port: int = 7860
 
@@ -45,7 +47,8 @@ class Settings:
         """Read the settings; raises SettingsError that names the variable and what it takes.
 
         SWITCHBOARD_MODEL, SWITCHBOARD_QUANTIZATION, SWITCHBOARD_EMBEDDER, SWITCHBOARD_ADAPTERS,
-        SWITCHBOARD_KNOWLEDGE, SWITCHBOARD_DATA, SWITCHBOARD_COMPANY, SWITCHBOARD_THRESHOLD, HOST and PORT.
+        SWITCHBOARD_KNOWLEDGE, SWITCHBOARD_DATA, SWITCHBOARD_COMPANY, SWITCHBOARD_THRESHOLD,
+        SWITCHBOARD_ANSWERS, HOST and PORT.
         """
         env = os.environ if environment is None else environment
 
@@ -61,6 +64,9 @@ class Settings:
                 f"SWITCHBOARD_QUANTIZATION is '{quantization}'; it must be one of {', '.join(QUANTIZATIONS)}."
             )
         threshold = text("SWITCHBOARD_THRESHOLD", "")
+        answers = text("SWITCHBOARD_ANSWERS", "quoted").lower()
+        if answers not in ("quoted", "free"):
+            raise SettingsError(f"SWITCHBOARD_ANSWERS is '{answers}'; it must be quoted or free.")
         return cls(
             model=text("SWITCHBOARD_MODEL", cls.model),
             quantization=quantization,
@@ -70,6 +76,7 @@ class Settings:
             data=folder("SWITCHBOARD_DATA", cls.data),
             company=text("SWITCHBOARD_COMPANY", cls.company),
             threshold=_number("SWITCHBOARD_THRESHOLD", threshold, -1.0, 1.0) if threshold else None,
+            quoting=answers == "quoted",
             # On Hugging Face Spaces the page is reached from outside its container.
             host=text("HOST", "0.0.0.0" if env.get("SPACE_ID") else cls.host),  # noqa: S104
             port=int(_number("PORT", text("PORT", str(cls.port)), 1, 65535)),

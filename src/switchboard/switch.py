@@ -11,6 +11,7 @@ from switchboard.errors import AdapterError, SettingsError
 from switchboard.followups import search_query
 from switchboard.modes import Mode, mode_named
 from switchboard.prompts import PROMPT_TOKENS, READER_DECLINE, build_prompt, declined
+from switchboard.smalltalk import is_small_talk
 from switchboard.types import (
     Answer,
     GenerationSettings,
@@ -19,7 +20,9 @@ from switchboard.types import (
     Message,
     Metrics,
     Passage,
+    Quote,
     Retriever,
+    SearchResult,
     Token,
 )
 
@@ -39,11 +42,15 @@ class Turn:
 
 @dataclass(frozen=True)
 class Switchboard:
-    """A generator and a retriever behind one switch. It keeps nothing of any visitor."""
+    """A generator and a retriever behind one switch. It keeps nothing of any visitor.
+
+    With `quoting` an adapter over passages answers in their own sentences, see generation/quoting.py.
+    """
 
     generator: Generator
     retriever: Retriever
     company: str
+    quoting: bool = True
 
     def answer(
         self, conversation: Sequence[Message], mode: str, settings: GenerationSettings | None = None
@@ -72,7 +79,12 @@ class Switchboard:
         adapter, notice = self._adapter_for(chosen)
         answer = Answer(mode=chosen.name, notice=notice)
         read: tuple[Passage, ...] = ()
-        if chosen.searches:
+        quotes: tuple[Quote, ...] = ()
+        if chosen.searches and is_small_talk(conversation[-1].content):
+            # The reader knows passages and nothing else, so without them the untouched base is the better company.
+            adapter = adapter if chosen.adapter != "reader" else None
+            answer = replace(answer, notice=notice or "Nothing was looked up, as nothing was asked.")
+        elif chosen.searches:
             found = self.retriever.search(search_query(conversation), settings.passages)
             answer = replace(
                 answer,
@@ -81,13 +93,13 @@ class Switchboard:
                 metrics=Metrics(retrieval_ms=found.milliseconds),
             )
             if not found.passages:
-                why = _why_not_covered(found.nearest is not None, found.threshold)
+                why = _why_not_covered(found)
                 return Turn(replace(answer, text=_not_covered(self.company), abstained=True, notice=why, done=True))
-            read = found.read
+            read, quotes = found.read, found.quotes if self.quoting and adapter else ()
         budget = min(PROMPT_TOKENS, self.generator.context_tokens - settings.max_tokens)
         prompt = build_prompt(conversation, read, self.company, self.generator.count_tokens, budget)
         texts = (*(f"{p.label}\n{p.text}" for p in answer.passages), *(m.content for m in conversation))
-        grounding = Grounding(texts, len(answer.passages), READER_DECLINE) if answer.passages else None
+        grounding = Grounding(texts, len(answer.passages), READER_DECLINE, quotes) if answer.passages else None
         return Turn(answer, prompt, adapter, grounding)
 
     def _adapter_for(self, mode: Mode) -> tuple[str | None, str]:
@@ -101,13 +113,14 @@ class Switchboard:
 
     def _generated(self, answer: Answer, tokens: Iterator[Token], began: float) -> Iterator[Answer]:
         """Grow the answer by its tokens and finish it."""
-        text, count, first_ms = "", 0, 0.0
+        text, count, decoded, first_ms = "", 0, 0, 0.0
         try:
             for token in tokens:
                 if token.waiting:
                     yield replace(answer, waiting=True)
                     continue
                 count += 1
+                decoded += not token.copied
                 first_ms = first_ms or _since(began)
                 text += token.text
                 total_ms = _since(began)
@@ -120,7 +133,9 @@ class Switchboard:
                         prompt_tokens=token.prompt_tokens,
                         reused_tokens=token.reused_tokens,
                         output_tokens=count,
-                        tokens_per_second=(count - 1) / (total_ms - first_ms) * 1000 if total_ms > first_ms else 0.0,
+                        tokens_per_second=max(0, decoded - 1) / (total_ms - first_ms) * 1000
+                        if total_ms > first_ms
+                        else 0.0,
                         total_ms=total_ms,
                     ),
                 )
@@ -154,10 +169,15 @@ def _not_covered(company: str) -> str:
     return f"The help centre of {company} does not cover this, so I would only be guessing."
 
 
-def _why_not_covered(has_nearest: bool, threshold: float) -> str:
-    if not has_nearest:
+def _why_not_covered(found: SearchResult) -> str:
+    if not found.nearest:
         return "The knowledge base is empty: there is nothing to search."
+    if found.coverage is not None:
+        return (
+            f"That the knowledge base answers this was judged {max(1, round(found.coverage * 100))} % likely, "
+            "so the model was not asked to guess."
+        )
     return (
-        f"Nothing in the knowledge base reached a similarity of {threshold:.2f} (1 is closest), "
+        f"Nothing in the knowledge base reached a similarity of {found.threshold:.2f} (1 is closest), "
         "so the model was not asked to guess."
     )

@@ -64,12 +64,22 @@ class Passage:
 
 
 @dataclass(frozen=True)
+class Quote:
+    """A sentence or list of a passage: its text, the passage's number from 1, and the log odds that it answers."""
+
+    text: str
+    passage: int
+    score: float
+
+
+@dataclass(frozen=True)
 class SearchResult:
     """What a search found.
 
-    `passages` come best first and are empty when nothing reached `threshold`; `nearest` is the closest passage
+    `passages` come best first and are empty when nothing reached `threshold`, or when `coverage`, the probability
+    that they answer the query at all, is too low (None where it was not estimated); `nearest` is the closest passage
     either way, None only for an empty index. `query` is what was searched for, which differs from the question
-    when that was a follow-up. `excerpts`, one a passage, are what a model reads of them; none where it reads all.
+    when that was a follow-up. `quotes`, best first, are what a model reads of the passages; none where it reads all.
     """
 
     query: str
@@ -77,14 +87,18 @@ class SearchResult:
     nearest: Passage | None
     threshold: float
     milliseconds: float
-    excerpts: tuple[str, ...] = ()
+    quotes: tuple[Quote, ...] = ()
+    coverage: float | None = None
 
     @property
     def read(self) -> tuple[Passage, ...]:
-        """The passages with what is read of them as their text."""
-        if not self.excerpts:
+        """The passages with what is read of them as their text, best first."""
+        if not self.quotes:
             return self.passages
-        return tuple(replace(p, text=text) for p, text in zip(self.passages, self.excerpts, strict=True))
+        return tuple(
+            replace(passage, text="\n".join(q.text for q in self.quotes if q.passage == number))
+            for number, passage in enumerate(self.passages, 1)
+        )
 
 
 LIMITS: Mapping[str, tuple[float, float]] = {
@@ -118,12 +132,14 @@ class GenerationSettings:
 class Grounding:
     """What an answer may copy figures from: `texts`; and how many `passages` there are to cite.
 
-    `decline` is the sentence that says that they do not answer the question.
+    `decline` is the sentence that says that they do not answer the question. With `quotes` the answer is made of them
+    alone, see generation/quoting.py.
     """
 
     texts: tuple[str, ...]
     passages: int
     decline: str = ""
+    quotes: tuple[Quote, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -131,13 +147,14 @@ class Token:
     """One step of generation: `text` is what it adds to the answer, empty inside a multi-byte character.
 
     A step that is `waiting` for the model, which answers somebody else, adds nothing; it is there so that the visitor
-    can be told, and can stop.
+    can be told, and can stop. One that was `copied` from a passage cost no computing.
     """
 
     text: str
     prompt_tokens: int
     reused_tokens: int
     waiting: bool = False
+    copied: bool = False
 
 
 @dataclass(frozen=True)

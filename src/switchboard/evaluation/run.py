@@ -16,7 +16,7 @@ from switchboard.evaluation.score import Scored, score
 from switchboard.generation.local import LocalGenerator
 from switchboard.modes import MODES
 from switchboard.switch import Switchboard, finished
-from switchboard.types import GenerationSettings
+from switchboard.types import Completion, GenerationSettings
 
 SETTINGS = GenerationSettings(max_tokens=128)
 """Greedy, with room for the longest right answer."""
@@ -32,17 +32,17 @@ def ask_all(switchboard: Switchboard, questions: Sequence[Question], mode: str, 
         raise TypeError("answers are written in batches by the local engine")
     open_turns = [turn for turn in turns if not turn.answer.done]
     progress(len(turns) - len(open_turns))
-    adapter = open_turns[0].adapter if open_turns else None
-    written = generator.complete(
-        [turn.prompt for turn in open_turns], SETTINGS, adapter, [turn.grounding for turn in open_turns], progress
-    )
-    texts = iter(written)
+    texts: dict[int, Completion] = {}
+    for adapter in dict.fromkeys(turn.adapter for turn in open_turns):
+        wearing = [number for number, turn in enumerate(turns) if not turn.answer.done and turn.adapter == adapter]
+        prompts, groundings = [turns[n].prompt for n in wearing], [turns[n].grounding for n in wearing]
+        texts |= zip(wearing, generator.complete(prompts, SETTINGS, adapter, groundings, progress), strict=True)
     scored = []
-    for question, turn in zip(questions, turns, strict=True):
+    for number, (question, turn) in enumerate(zip(questions, turns, strict=True)):
         if turn.answer.done:
             scored.append(score(question, turn.answer))
             continue
-        completion = next(texts)
+        completion = texts[number]
         metrics = replace(
             turn.answer.metrics, prompt_tokens=completion.prompt_tokens, output_tokens=completion.output_tokens
         )

@@ -39,13 +39,13 @@ class Adapters:
 def load_adapters(base: LoadedModel, folder: Path, wanted: Collection[str] = ()) -> Adapters:
     """Load every adapter below `folder` onto the base, which stays one in memory.
 
-    A folder counts as an adapter when it holds adapter_config.json. One that does not fit is refused, with its
-    reason, and the others are loaded all the same; so is one that is `wanted` and not there.
+    A folder counts as an adapter when it holds adapter_config.json, unless that is an embedder's. One that does not
+    fit is refused, with its reason, and the others are loaded all the same; so is one that is `wanted` and not there.
     """
     model: Any = base.model
     loaded: dict[str, str] = {}
     refused = {name: _missing(name) for name in wanted if not (folder / name / CONFIG).is_file()}
-    for path in sorted(p.parent for p in folder.glob(f"*/{CONFIG}")):
+    for path in sorted(p.parent for p in folder.glob(f"*/{CONFIG}") if not _of_an_embedder(p)):
         try:
             check_adapter(path, base.identity)
             _check_tensors(path, base.model if not loaded else model.get_base_model())
@@ -56,6 +56,14 @@ def load_adapters(base: LoadedModel, folder: Path, wanted: Collection[str] = ())
             loaded[path.name] = sha256_of(path / WEIGHTS)[:12]
     thresholds = {name: above for name in loaded if (above := read_threshold(folder / name)) is not None}
     return Adapters(model.eval(), loaded, refused, thresholds)
+
+
+def _of_an_embedder(config: Path) -> bool:
+    """Whether an adapter is one for an embedder, such as the reranker."""
+    try:
+        return bool(json.loads(config.read_text(encoding="utf-8"))["task_type"] == "FEATURE_EXTRACTION")
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def check_adapter(path: Path, identity: str) -> None:

@@ -12,6 +12,8 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -26,7 +28,8 @@ from switchboard.generation.decline import DeclineRule, log_probability
 from switchboard.generation.figures import FigureLimit, FigureTokens
 from switchboard.generation.model import LoadedModel
 from switchboard.generation.prefix_cache import PrefixCache
-from switchboard.types import Completion, GenerationSettings, Grounding, Message, Token
+from switchboard.generation.quoting import write
+from switchboard.types import Completion, GenerationSettings, Grounding, Message, Quote, Token
 
 WAIT_SECONDS = 0.2
 """How long a request waits for its turn before it looks whether it is still wanted."""
@@ -87,6 +90,9 @@ class LocalGenerator:
                 for text in self._growing(rule.phrase):
                     yield Token(text, len(ids), reused)
                 return
+            if grounding and grounding.quotes:
+                yield from self._quoting(logits, cache, grounding.quotes, Token("", len(ids), reused))
+                return
             for _ in range(settings.max_tokens):
                 logits = rule.forbid(written, logits) if rule else logits
                 token = _choose(limit.apply(shown, logits) if limit else logits, settings.temperature)
@@ -111,7 +117,12 @@ class LocalGenerator:
         """Answer many prompts, greedily and in batches; `progress` is told how many more are done."""
         ids = [self._encode(prompt, generation_prompt=True) for prompt in prompts]
         done: dict[int, Completion] = {}
-        for rows in batches([len(prompt) for prompt in ids]):
+        for row in [row for row, grounding in enumerate(groundings) if grounding and grounding.quotes]:
+            done[row] = self._completed(prompts[row], settings, adapter, groundings[row], len(ids[row]))
+            progress(1)
+        left = [row for row in range(len(ids)) if row not in done]
+        for batch in batches([len(ids[row]) for row in left]):
+            rows = [left[number] for number in batch]
             limits = [FigureLimit(self._figure_tokens, g).apply if (g := groundings[row]) else None for row in rows]
             whole = [groundings[row] for row in rows if groundings[row]]
             rule = self._decline_rule(whole[0], adapter, math.inf) if len(whole) == len(rows) else None
@@ -131,6 +142,17 @@ class LocalGenerator:
                 done[row] = Completion(text, len(ids[row]), len(tokens), score)
             progress(len(rows))
         return [done[row] for row in range(len(prompts))]
+
+    def _completed(
+        self,
+        prompt: Sequence[Message],
+        settings: GenerationSettings,
+        adapter: str | None,
+        grounding: Grounding | None,
+        length: int,
+    ) -> Completion:
+        tokens = list(self.stream(prompt, settings, adapter, grounding))
+        return Completion("".join(token.text for token in tokens), length, len(tokens))
 
     def warm_up(self, messages: Sequence[Message], adapter: str | None) -> None:
         """Read a prompt and write one token, for the side effects: prefixes kept, weights packed, kernels loaded."""
@@ -153,6 +175,21 @@ class LocalGenerator:
             return None
         phrase = tuple(self._tokenizer.encode(grounding.decline, add_special_tokens=False))
         return DeclineRule(phrase, above) if len(phrase) > 1 else None
+
+    def _quoting(
+        self, logits: torch.Tensor, cache: DynamicCache, quotes: Sequence[Quote], like: Token
+    ) -> Iterator[Token]:
+        """The answer in sentences of the passages, see quoting.py; tokens are counted as `like` counts them."""
+        written, shown = list[int](), ""
+        forward = partial(compute, self._forward)
+        for token, computed in write(
+            lambda ids: forward(ids, cache), logits, self._tokenizer, quotes, min(self._stop_ids)
+        ):
+            written.append(token)
+            text = self._tokenizer.decode(written, skip_special_tokens=True)
+            new = "" if text.endswith("\ufffd") else text[len(shown) :]
+            shown += new
+            yield replace(like, text=new, copied=not computed)
 
     def _growing(self, tokens: Sequence[int]) -> Iterator[str]:
         """What each token adds to the text."""

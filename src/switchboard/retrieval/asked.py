@@ -4,7 +4,11 @@ A customer's words are seldom the article's. Where a knowledge folder holds `ask
 with the known ones too, and a passage is as similar as the most similar question it is known to answer. (Expanding
 documents by queries: Nogueira and others, Document expansion by query prediction, 2019.) A line of it:
 
-    {"question": "what do i save having both with you", "source": "plans/bundle-discount.md", "heading": "What you get"}
+    {"question": "what do i save having both with you", "source": "plans/bundle-discount.md", "heading": "What you get",
+     "answer": "The bundle discount takes £5 a month off your fibre price."}
+
+`answer` may be left out; it tells which sentence of the section answers. A `source` of null says that nothing does:
+a new question that resembles such a one more than any other is likely not covered either.
 """
 
 from __future__ import annotations
@@ -16,43 +20,58 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from switchboard.errors import KnowledgeError
 from switchboard.progress import Report
 from switchboard.retrieval.embedding import Embedder, Vectors
+from switchboard.retrieval.focus import Place, parts_of
 from switchboard.retrieval.store import PassageStore
 from switchboard.types import Passage
 
 ASKED = "asked.jsonl"
 _AT_ONCE = 512
+
 _WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One known question, and the section that answers it."""
+    """One known question, and the section that answers it; `answer` resembles the sentence that does.
+
+    Without a source nothing answers it.
+    """
 
     question: str
-    source: str
+    source: str | None
     heading: str
+    answer: str = ""
 
 
 class AskedQuestions:
     """Known questions' vectors, in a store of their own; safe to search from several threads."""
 
-    def __init__(self, store: PassageStore, answered_by: Sequence[str], texts: Mapping[str, str]) -> None:
-        """`answered_by` has the passage of each question, whose id in the store is its number; `texts`, by passage,
-        the words of all its questions."""
+    def __init__(self, store: PassageStore, answered_by: Sequence[Place | None], texts: Mapping[str, str]) -> None:
+        """`answered_by` has the place of each question's answer, the question's id in the store being its number;
+        `texts`, by passage, the words of all its questions."""
         self._store = store
         self._answered_by = tuple(answered_by)
         self.texts = texts
+        open_ones = [str(number) for number, place in enumerate(answered_by) if place is None]
+        self._unanswered = np.array(list(store.vectors(open_ones).values()), np.float32) if open_ones else None
 
-    def nearest(self, vector: Vectors, n: int) -> dict[str, float]:
-        """The passages that answer the n nearest questions, with the similarity of the nearest one of each."""
-        found: dict[str, float] = {}
+    def nearest(self, vector: Vectors, n: int) -> dict[Place, float]:
+        """Where the n nearest questions are answered, with the similarity of the nearest one of each place."""
+        found: dict[Place, float] = {}
         for number, similarity in self._store.nearest(vector, n):
-            if int(number) < len(self._answered_by):
-                found.setdefault(self._answered_by[int(number)], similarity)
+            place = self._answered_by[int(number)] if int(number) < len(self._answered_by) else None
+            if place:
+                found.setdefault(place, similarity)
         return found
+
+    def nearest_unanswered(self, vector: Vectors) -> float:
+        """The similarity of the nearest question that nothing answers; 0 where there is none."""
+        return float((self._unanswered @ vector).max()) if self._unanswered is not None else 0.0
 
     def close(self) -> None:
         """Release the store's files."""
@@ -73,7 +92,9 @@ def read_asked(folder: Path) -> list[Asked]:
             continue
         try:
             row = json.loads(line)
-            asked.append(Asked(str(row["question"]), str(row["source"]), str(row.get("heading", ""))))
+            optional = [str(row.get(name, "")) for name in ("heading", "answer")]
+            source = None if row["source"] is None else str(row["source"])
+            asked.append(Asked(str(row["question"]), source, *optional))
         except (ValueError, KeyError, TypeError) as error:
             raise KnowledgeError(
                 f"{path}:{number} must be an object with a question and a source ({error}); mend or remove the line."
@@ -91,14 +112,15 @@ def open_asked(
     sections: dict[tuple[str, str], list[Passage]] = {}
     for passage in passages:
         sections.setdefault((passage.source, passage.heading), []).append(passage)
-    usable = [
-        (row.question, _best(row.question, pieces).id)
-        for row in asked
-        if (pieces := sections.get((row.source, row.heading)))
-    ]
+    usable: list[tuple[str, Place | None]] = []
+    for row in asked:
+        if row.source is None:
+            usable.append((row.question, None))
+        elif pieces := sections.get((row.source, row.heading)):
+            usable.append((row.question, _place(row, pieces)))
     if len(usable) < len(asked):
         report(f"{len(asked) - len(usable)} of {len(asked)} known questions name a section that is not there.")
-    if not usable:
+    if not any(place for _, place in usable):
         return None
     digest = hashlib.sha256("\n".join(question for question, _ in usable).encode()).hexdigest()[:16]
     store = PassageStore(folder, f"{embedder.identity}; questions {digest}", lambda _: None)
@@ -107,12 +129,20 @@ def open_asked(
         store.add([str(start + n) for n in range(len(part))], embedder.embed_queries(part))
         report(f"Embedding known questions: {start + len(part):,} of {len(usable):,} ...")
     texts: dict[str, str] = {}
-    for question, answer in usable:
-        texts[answer] = f"{texts[answer]}\n{question}" if answer in texts else question
-    return AskedQuestions(store, [answer for _, answer in usable], texts)
+    for question, place in usable:
+        if place:
+            texts[place[0]] = f"{texts[place[0]]}\n{question}" if place[0] in texts else question
+    return AskedQuestions(store, [place for _, place in usable], texts)
 
 
-def _best(question: str, pieces: Sequence[Passage]) -> Passage:
-    """Of a section in several pieces, the one that shares most words with the question."""
-    words = set(_WORD.findall(question.lower()))
-    return max(pieces, key=lambda piece: len(words & set(_WORD.findall(piece.text.lower()))))
+def _place(row: Asked, pieces: Sequence[Passage]) -> Place:
+    """The part of the section that shares most words with the answer, or with the question where there is none."""
+    words = set(_WORD.findall((row.answer or row.question).lower()))
+    parts = [(piece, n, part) for piece in pieces for n, part in enumerate(parts_of(piece.text) or [piece.text])]
+
+    def shared(part: str) -> float:
+        said = set(_WORD.findall(part.lower()))
+        return len(words & said) + len(words & said) / (1 + len(said))
+
+    piece, number, _ = max(parts, key=lambda row: shared(row[2]))
+    return piece.id, number

@@ -62,6 +62,7 @@ class SentenceEmbedder:
     def __init__(self, folder: Path, name: str) -> None:
         """Load the model in `folder`. Raises ModelError if it cannot be loaded, or not without running its code."""
         _refuse_unsafe(folder)
+        self.folder = folder
         self.name = name
         self.identity = f"{name} {_digest(folder)}"
         self._model = _load(folder)

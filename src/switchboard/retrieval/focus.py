@@ -1,17 +1,19 @@
 """What of the passages found the model is given to read: the sentences and lists nearest to the question.
 
 A small model takes a like sentence of the right passage; the embedder tells sentences apart better. So the passages are
-cut to their nearest parts, in their own order: fewer tokens to read, and fewer wrong figures to take. The visitor is
-shown whole passages all the same.
+cut to their nearest parts, the nearest first: fewer tokens to read, fewer wrong figures to take, and an order that the
+model can learn to trust. The visitor is shown whole passages all the same.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
-from switchboard.retrieval.embedding import Vectors
-from switchboard.types import Passage
+from switchboard.types import Passage, Quote
+
+Place = tuple[str, int]
+"""A passage's id, and which of its parts, counted from 0."""
 
 PARTS = 6
 """Parts of all passages together that are read; each passage keeps at least its nearest one. On the evaluation set the
@@ -43,25 +45,27 @@ def parts_of(text: str) -> list[str]:
     return parts
 
 
-def focused(
-    query: Vectors, passages: Sequence[Passage], vectors: Callable[[Passage], Vectors], most: int = PARTS
-) -> tuple[str, ...]:
-    """The text of each passage that is read, in the passages' order.
+def part_text(passage: Passage, part: str) -> str:
+    """A part with its passage's title and heading: what is compared with a question."""
+    return f"{passage.label}. {part}"
 
-    `query` (dimensions,) is the question's vector and `vectors` gives a passage's parts', (parts, dimensions).
+
+def focused(
+    passages: Sequence[Passage], scores: Mapping[Place, float], k: int, most: int = PARTS
+) -> tuple[list[Passage], tuple[Quote, ...]]:
+    """The k passages with the best parts, best first, and what is read of them: their `most` best parts, best first.
+
+    `scores` are log odds by passage and part. Each of the k passages keeps its best part at least.
     """
-    parts = [parts_of(passage.text) for passage in passages]
-    scores = [(vectors(p) @ query).tolist() if some else [] for p, some in zip(passages, parts, strict=True)]
-    ranked = sorted(
-        ((score, p, n) for p, some in enumerate(scores) for n, score in enumerate(some)), key=lambda row: -row[0]
+    ranked = sorted(scores, key=lambda place: -scores[place])
+    order = list(dict.fromkeys(name for name, _ in ranked))[:k]
+    firsts = [next(place for place in ranked if place[0] == name) for name in order]
+    others = [place for place in ranked if place[0] in order and place not in firsts]
+    kept = set(firsts + others[: max(0, most - len(firsts))])
+    by_id = {passage.id: passage for passage in passages}
+    quotes = tuple(
+        Quote((parts_of(by_id[name].text) or [by_id[name].text])[n], order.index(name) + 1, scores[name, n])
+        for name, n in ranked
+        if (name, n) in kept
     )
-    firsts = {p: n for _, p, n in reversed(ranked)}
-    kept = set(firsts.items())
-    for _, p, n in ranked:
-        if len(kept) >= max(most, len(firsts)):
-            break
-        kept.add((p, n))
-    return tuple(
-        "\n".join(part for n, part in enumerate(some) if (p, n) in kept) or passage.text
-        for p, (passage, some) in enumerate(zip(passages, parts, strict=True))
-    )
+    return [by_id[name] for name in order], quotes

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,7 +15,8 @@ from switchboard.retrieval.asked import AskedQuestions, open_asked, read_asked
 from switchboard.retrieval.chunking import MAX_TOKENS, METHOD, chunk
 from switchboard.retrieval.documents import load_folder
 from switchboard.retrieval.embedding import Embedder, Vectors, embedded_text
-from switchboard.retrieval.focus import focused, parts_of
+from switchboard.retrieval.focus import part_text, parts_of
+from switchboard.retrieval.judge import Reranker
 from switchboard.retrieval.search import DEFAULT_THRESHOLD, Searcher, search_passages, threshold_for
 from switchboard.retrieval.store import PassageStore, StoredDocument
 from switchboard.types import Document, Passage, SearchResult
@@ -40,6 +39,7 @@ class KnowledgeIndex:
         store: PassageStore,
         threshold: float,
         asked: AskedQuestions | None = None,
+        reranker: Reranker | None = None,
     ) -> None:
         self.documents = documents
         self.passages = tuple(passages)
@@ -50,16 +50,24 @@ class KnowledgeIndex:
         self._by_id = {passage.id: passage for passage in passages}
         self.searcher = Searcher(embedder, store, list(self._by_id), [embedded_text(p) for p in passages], asked)
         self._asked = asked
+        self._reranker = reranker
         self._part_vectors = lru_cache(maxsize=_PARTS_KEPT)(self._embed_parts)
 
     @classmethod
     def open(
-        cls, folder: Path, data: Path, embedder: Embedder, report: Report, threshold: float | None = None
+        cls,
+        folder: Path,
+        data: Path,
+        embedder: Embedder,
+        report: Report,
+        threshold: float | None = None,
+        reranker: Reranker | None = None,
     ) -> KnowledgeIndex:
         """Open the index of `folder`, kept below `data`, after embedding what is new or changed in the folder.
 
-        `threshold` None takes the one calibrated for the embedder. What was killed half-way is healed here. Raises
-        KnowledgeError if there is no such folder or another process is building the index and does not finish.
+        `threshold` None takes the one calibrated for the embedder; a `reranker` takes its place. What was killed
+        half-way is healed here. Raises KnowledgeError if there is no such folder or another process is building the
+        index and does not finish.
         """
         documents = {document.source: document for document in load_folder(folder, report)}
         data.mkdir(parents=True, exist_ok=True)
@@ -80,18 +88,27 @@ class KnowledgeIndex:
                 f"No threshold was calibrated for {embedder.name}: taking {threshold}. "
                 "Set SWITCHBOARD_THRESHOLD to one that suits your documents."
             )
-        return cls(documents, passages, embedder, store, threshold, asked)
+        return cls(documents, passages, embedder, store, threshold, asked, reranker)
 
     def search(self, query: str, k: int) -> SearchResult:
         """Find at most k passages, best first, and what of them is nearest to the query."""
-        began = time.perf_counter()
-        found = search_passages(self.searcher, self._by_id, query, k, self.threshold)
-        excerpts = focused(self._embedder.embed_query(query), found.passages, lambda p: self._part_vectors(p.id))
-        return replace(found, excerpts=excerpts, milliseconds=(time.perf_counter() - began) * 1000)
+        return search_passages(
+            self.searcher,
+            self._by_id,
+            query,
+            k,
+            self.threshold,
+            self.part_vectors,
+            self._reranker,
+        )
+
+    def part_vectors(self, passage: Passage) -> Vectors:
+        """The vectors of a passage's parts, shape (parts, dimensions)."""
+        return self._part_vectors(passage.id)
 
     def _embed_parts(self, passage: str) -> Vectors:
         found = self._by_id[passage]
-        return self._embedder.embed_queries([f"{found.label}. {part}" for part in parts_of(found.text)])
+        return self._embedder.embed_queries([part_text(found, part) for part in parts_of(found.text) or [found.text]])
 
     def document(self, source: str) -> Document:
         """One document. Raises KnowledgeError if there is none of that name."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+import numpy as np
+
 from switchboard.retrieval.asked import AskedQuestions
-from switchboard.retrieval.embedding import Embedder
+from switchboard.retrieval.embedding import Embedder, Vectors
+from switchboard.retrieval.focus import PARTS, Place, focused, part_text, parts_of
+from switchboard.retrieval.judge import Reranker
 from switchboard.retrieval.lexical import LexicalIndex
 from switchboard.retrieval.store import PassageStore
-from switchboard.types import Passage, SearchResult
+from switchboard.types import Passage, Quote, SearchResult
 
 DEPTH = 10
 """How many candidates each of the two searches gives. More of them let fusion lift what both rank low: on the
@@ -19,6 +23,15 @@ coverage questions the right article is among the first five for 78 % at a depth
 
 _QUESTIONS = 3
 """Known questions looked at for each candidate: several of them mostly have one answer."""
+
+RERANKED_PASSAGES = 8
+"""Passages whose sentences a reranker looks at."""
+RERANKED_PARTS = 20
+"""The most sentences of them that it reads, which takes it a quarter of a second on two cores."""
+SIMILARITY_ODDS = 15.0
+"""Log odds that a similarity is taken for without a reranker: only their order matters much."""
+COVERED = 0.5
+"""The probability from which a question counts as covered."""
 
 FUSION_K = 60
 """The constant of Cormack, Clarke and Buettcher, 2009."""
@@ -65,6 +78,12 @@ class Rankings:
     lexical: tuple[str, ...]
     fused: tuple[str, ...]
     similarity: Mapping[str, float]
+    vector: Vectors = field(default_factory=lambda: np.zeros(0, np.float32))
+    """The query's."""
+    known: Mapping[Place, float] = field(default_factory=dict)
+    """Where the nearest known questions are answered, and how near they are."""
+    unanswered: float = 0.0
+    """How near the nearest known question is that nothing answers."""
 
 
 class Searcher:
@@ -92,24 +111,99 @@ class Searcher:
         vector = self._embedder.embed_query(query)
         # Another process may have brought the store up to date with a changed folder since these texts were read.
         similarity = {i: score for i, score in self._store.nearest(vector, depth) if i in self._known}
-        for i, score in self._asked.nearest(vector, _QUESTIONS * depth).items() if self._asked else ():
+        known = self._asked.nearest(vector, _QUESTIONS * depth) if self._asked else {}
+        for (i, _), score in known.items():
             similarity[i] = max(score, similarity.get(i, -1.0))
         dense = tuple(sorted(similarity, key=lambda i: -similarity[i])[:depth])
         lexical = tuple(self._ids[number] for number, _ in self._lexical.search(query, depth))
         if missing := [passage for passage in lexical if passage not in similarity]:
             similarity.update((i, float(stored @ vector)) for i, stored in self._store.vectors(missing).items())
             lexical = tuple(passage for passage in lexical if passage in similarity)
-        return Rankings(dense, lexical, tuple(reciprocal_rank_fusion([dense, lexical], fusion_k)), similarity)
+        fused = tuple(reciprocal_rank_fusion([dense, lexical], fusion_k))
+        unanswered = self._asked.nearest_unanswered(vector) if self._asked else 0.0
+        return Rankings(dense, lexical, fused, similarity, vector, known, unanswered)
 
 
 def search_passages(
-    searcher: Searcher, passages: Mapping[str, Passage], query: str, k: int, threshold: float
+    searcher: Searcher,
+    passages: Mapping[str, Passage],
+    query: str,
+    k: int,
+    threshold: float,
+    part_vectors: Callable[[Passage], Vectors] | None = None,
+    reranker: Reranker | None = None,
 ) -> SearchResult:
-    """Find at most k passages, best first; none when no candidate is as similar as `threshold`."""
+    """Find at most k passages, best first; none when no candidate is as similar as `threshold`.
+
+    With `part_vectors`, which gives the vectors of a passage's parts, the passages found are put in the order of their
+    nearest parts, and the result says what of them is read. A `reranker` looks at more candidates, orders them anew,
+    and judges instead of the threshold whether anything answers the query.
+    """
     began = time.perf_counter()
     ranks = searcher.rank(query)
-    scored = {name: replace(passages[name], score=ranks.similarity[name]) for name in ranks.fused}
-    nearest = max(scored.values(), key=lambda passage: passage.score, default=None)
+    scored = [replace(passages[name], score=ranks.similarity[name]) for name in ranks.fused]
+    nearest = max(scored, key=lambda passage: passage.score, default=None)
+    found, quotes, coverage = scored[:k], tuple[Quote, ...](), None
+    if part_vectors and scored:
+        candidates = scored[: max(k, RERANKED_PASSAGES)] if reranker else found
+        evidence = evidence_for(ranks, candidates, part_vectors)
+        if reranker:
+            scores, coverage = reranked(reranker, query, candidates, evidence, ranks)
+        else:
+            scores = {place: SIMILARITY_ODDS * max(both) for place, both in evidence.items()}
+        found, quotes = focused(candidates, scores, k, max(k, PARTS))
     covered = nearest is not None and nearest.score >= threshold
-    found = tuple(list(scored.values())[:k]) if covered else ()
-    return SearchResult(query, found, nearest, threshold, (time.perf_counter() - began) * 1000)
+    if coverage is not None:
+        covered = coverage >= COVERED
+    if not covered:
+        found, quotes = [], ()
+    took = (time.perf_counter() - began) * 1000
+    return SearchResult(query, tuple(found), nearest, threshold, took, quotes, coverage)
+
+
+def search_among(
+    passages: Sequence[Passage],
+    query: str,
+    vector: Vectors,
+    part_vectors: Callable[[Passage], Vectors],
+    reranker: Reranker | None,
+) -> SearchResult:
+    """What a search would make of passages that were found in some other way: all of them, in order, or none."""
+    ranks = Rankings((), (), (), {}, vector)
+    evidence = evidence_for(ranks, passages, part_vectors)
+    scores, coverage = {place: SIMILARITY_ODDS * max(both) for place, both in evidence.items()}, None
+    if reranker:
+        scores, coverage = reranked(reranker, query, passages, evidence, ranks)
+    found, quotes = focused(passages, scores, len(passages), max(len(passages), PARTS))
+    if coverage is not None and coverage < COVERED:
+        found, quotes = [], ()
+    return SearchResult(query, tuple(found), passages[0], 0.0, 0.0, quotes, coverage)
+
+
+def evidence_for(
+    ranks: Rankings, candidates: Sequence[Passage], part_vectors: Callable[[Passage], Vectors]
+) -> dict[Place, tuple[float, float]]:
+    """For each part of the candidates its similarity, and that of the nearest known question it answers (or 0)."""
+    return {
+        (passage.id, n): (score, ranks.known.get((passage.id, n), 0.0))
+        for passage in candidates
+        for n, score in enumerate((part_vectors(passage) @ ranks.vector).tolist() if passage.text else [0.0])
+    }
+
+
+def reranked(
+    reranker: Reranker,
+    query: str,
+    candidates: Sequence[Passage],
+    evidence: Mapping[Place, tuple[float, float]],
+    ranks: Rankings,
+) -> tuple[dict[Place, float], float]:
+    """The log odds of the most promising parts that they answer, and the probability that any does."""
+    by_id = {passage.id: passage for passage in candidates}
+    places = sorted(evidence, key=lambda place: -max(evidence[place]))[:RERANKED_PARTS]
+    texts = [part_text(by_id[name], (parts_of(by_id[name].text) or [by_id[name].text])[n]) for name, n in places]
+    logits = reranker.score(query, texts).tolist()
+    judge = reranker.judge
+    scores = {place: judge.odds(logit, *evidence[place]) for place, logit in zip(places, logits, strict=True)}
+    similar, known = (max(values) for values in zip(*evidence.values(), strict=True))
+    return scores, judge.coverage(max(logits), similar, known, ranks.unanswered)

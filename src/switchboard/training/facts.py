@@ -28,6 +28,8 @@ import yaml
 from switchboard.errors import TrainingDataError, first_line
 from switchboard.prompts import SERVICE_DECLINE
 
+WORDINGS = (0, 3, 4)
+"""Which of a fact's wordings become known questions, counted from 0; see known_questions.py."""
 GREETINGS = (
     "Hi, ",
     "hello, ",
@@ -104,14 +106,15 @@ def rows_from_facts(folder: Path, seed: int, wordings: int, pairs: int = 0) -> I
             yield _row(article, turns)
         for question in article.unknown:
             yield _row(article, [_opened(question, rng), SERVICE_DECLINE])
-    for number in range(2 * pairs):
-        article = rng.choice(articles)
+    told = [article for article in articles if len(article.facts) > 1]
+    for number in range(2 * pairs if told else 0):
+        article = rng.choice(told)
         one, two = rng.sample(article.facts, 2)
         if number % 2:
             asked = rng.choice(one.asks) + rng.choice(JOINTS) + lowered(rng.choice(two.asks))
             yield _row(article, [asked, f"{rng.choice(one.says)} {rng.choice(two.says)}"])
         else:
-            other = rng.choice(rng.choice(articles).facts)
+            other = rng.choice(rng.choice(told).facts)
             both = [rng.choice(one.asks), rng.choice(one.says), rng.choice(other.asks), rng.choice(other.says)]
             yield _row(article, both)
 

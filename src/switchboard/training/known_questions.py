@@ -3,7 +3,8 @@
     python -m switchboard.training.known_questions
 
 Takes the plain wording of each fact, the one with a situation and the one in the customer's own words, and names the
-section that answers them. See retrieval/asked.py for what they are good for.
+section that answers them; what no article answers is written down as that. See retrieval/asked.py for what they are
+good for.
 """
 
 from __future__ import annotations
@@ -17,20 +18,18 @@ from switchboard.retrieval.asked import ASKED
 from switchboard.retrieval.chunking import chunk
 from switchboard.retrieval.documents import load_folder
 from switchboard.settings import Settings
-from switchboard.training.facts import read_facts
+from switchboard.training.facts import WORDINGS, read_facts
 from switchboard.training.over_passages import grounding
 
-WORDINGS = (0, 3, 4)
-"""Which of a fact's wordings are taken, counted from 0."""
 
-
-def known_questions(facts: Path, knowledge: Path) -> Iterator[dict[str, str]]:
+def known_questions(facts: Path, knowledge: Path) -> Iterator[dict[str, str | None]]:
     """Rows of `asked.jsonl`; a fact whose section cannot be told is left out.
 
     An article that has changed since its facts were read still answers the same questions, so figures may differ.
     """
     documents = {document.source.rsplit(".", 1)[0]: document for document in load_folder(knowledge, quietly)}
     for article in read_facts(facts):
+        yield from ({"question": question, "source": None} for question in article.unknown)
         if article.name not in documents:
             continue
         document = documents[article.name]
@@ -39,7 +38,8 @@ def known_questions(facts: Path, knowledge: Path) -> Iterator[dict[str, str]]:
             found = grounding(fact.says[0], passages, figures=document.updated <= article.as_of)
             for number in WORDINGS if found else ():
                 if found and number < len(fact.asks):
-                    yield {"question": fact.asks[number], "source": found.source, "heading": found.heading}
+                    place = {"source": found.source, "heading": found.heading, "answer": fact.says[0]}
+                    yield {"question": fact.asks[number], **place}
 
 
 def main() -> None:

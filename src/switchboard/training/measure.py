@@ -11,18 +11,22 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from tqdm import tqdm
 
-from switchboard.build import load_generator
+from switchboard.build import load_generator, open_reranker
 from switchboard.citations import check_citations
 from switchboard.errors import TrainingDataError
 from switchboard.generation.local import LocalGenerator
 from switchboard.progress import to_stderr
-from switchboard.prompts import build_prompt, declined
+from switchboard.prompts import READER_DECLINE, build_prompt, declined
+from switchboard.retrieval.embedding import open_embedder
+from switchboard.retrieval.judge import Reranker
+from switchboard.retrieval.search import search_among
 from switchboard.settings import Settings
 from switchboard.training.reader_public import XQUAD, Case, held_out_cases
+from switchboard.training.reading import Embed, part_vectors
 from switchboard.types import GenerationSettings, Grounding, Message
 
 ANSWERABLE, UNANSWERABLE = 120, 40
@@ -44,21 +48,35 @@ class ReaderScore:
 
 
 def answer_cases(
-    generator: LocalGenerator, cases: list[Case], company: str, adapter: str | None, limited: bool = True
+    generator: LocalGenerator, cases: list[Case], company: str, adapter: str | None, quoting: bool = True
 ) -> list[str]:
-    """The answers; `limited` is as the app does it, with figures and citations from the passages alone."""
+    """The answers, as the app gives them; without `quoting` the model writes freely, figures and citations apart."""
+    texts = dict.fromkeys(range(len(cases)), READER_DECLINE)
+    asked = {n: case.found for n, case in enumerate(cases) if case.found and case.found.passages}
     prompts = [
-        build_prompt([Message("user", case.question)], case.passages, company, generator.count_tokens, _BUDGET)
-        for case in cases
+        build_prompt([Message("user", found.query)], found.read, company, generator.count_tokens, _BUDGET)
+        for found in asked.values()
     ]
     groundings = [
-        Grounding((case.question, *(f"{p.label}\n{p.text}" for p in case.passages)), len(case.passages))
-        if limited
-        else None
-        for case in cases
+        Grounding(
+            (found.query, *(f"{p.label}\n{p.text}" for p in found.passages)),
+            len(found.passages),
+            READER_DECLINE,
+            found.quotes if quoting else (),
+        )
+        for found in asked.values()
     ]
-    with tqdm(total=len(cases), unit="question", file=sys.stderr, desc=adapter or "base") as bar:
-        return [done.text for done in generator.complete(prompts, _SETTINGS, adapter, groundings, bar.update)]
+    with tqdm(total=len(asked), unit="question", file=sys.stderr, desc=adapter or "base") as bar:
+        done = generator.complete(prompts, _SETTINGS, adapter, groundings, bar.update)
+    texts.update(zip(asked, (completion.text for completion in done), strict=True))
+    return list(texts.values())
+
+
+def as_found(case: Case, embed: Embed, reranker: Reranker | None) -> Case:
+    """The case with what the app's search makes of its passages."""
+    vectors = part_vectors(case.passages, embed)
+    found = search_among(case.passages, case.question, embed([case.question])[0], lambda p: vectors[p.id], reranker)
+    return replace(case, found=found)
 
 
 def score_reader(cases: Iterable[tuple[Case, str]]) -> ReaderScore:
@@ -69,11 +87,12 @@ def score_reader(cases: Iterable[tuple[Case, str]]) -> ReaderScore:
             counts["unanswerable"] += 1
             counts["rightly_declined"] += declined(answer)
             continue
-        _, cited, _ = check_citations(answer, len(case.passages))
+        shown = case.found.passages if case.found else case.passages
+        _, cited, _ = check_citations(answer, len(shown))
         right = case.gold.lower() in answer.lower()
         counts["answerable"] += 1
         counts["right"] += right
-        counts["right_and_cited"] += right and any(case.gold in case.passages[n - 1].text for n in cited)
+        counts["right_and_cited"] += right and any(case.gold in shown[n - 1].text for n in cited)
         counts["wrongly_declined"] += declined(answer)
     return ReaderScore(**counts)
 
@@ -90,13 +109,19 @@ def main() -> None:
             )
         )
     generator, _ = load_generator(settings, to_stderr)
-    cases = held_out_cases(settings.data / "public", _SEED, ANSWERABLE, UNANSWERABLE)
-    for adapter, limited in (("reader", True), ("reader", False), (None, True)):
-        answers = answer_cases(generator, cases, settings.company, adapter, limited)
+    embedder = open_embedder(settings.embedder, settings.data, to_stderr)
+    reranker = open_reranker(settings, embedder, to_stderr)
+    given = held_out_cases(settings.data / "public", _SEED, ANSWERABLE, UNANSWERABLE)
+    judged = [as_found(case, embedder.embed_queries, reranker) for case in given]
+    unjudged = [as_found(case, embedder.embed_queries, None) for case in given]
+    kept = sum(bool(c.found and any(c.gold in q.text for q in c.found.quotes)) for c in unjudged if c.gold)
+    to_stderr(f"What is read holds the gold span in {kept} of {ANSWERABLE} cases.")
+    for adapter, quoting, cases in (("reader", True, judged), ("reader", False, unjudged), (None, False, unjudged)):
+        answers = answer_cases(generator, cases, settings.company, adapter, quoting)
         for case, answer in zip(cases, answers, strict=True):
             to_stderr(f"{adapter} | {case.question} | {case.gold} | {answer}")
         scored = asdict(score_reader(zip(cases, answers, strict=True)))
-        print(json.dumps({"adapter": adapter or "base", "figures_limited": limited, **scored}), flush=True)
+        print(json.dumps({"adapter": adapter or "base", "reranked": cases is judged, "quoting": quoting, **scored}))
 
 
 if __name__ == "__main__":

@@ -19,14 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from switchboard.prompts import READER_DECLINE
-from switchboard.types import Passage
+from switchboard.training.reading import Embed, nearest_first, part_vectors
+from switchboard.types import Passage, SearchResult
 
 HELD_OUT = 8
 """XQuAD has 48 articles of 5 paragraphs each; this many are kept for measuring."""
 XQUAD = Path("xquad_en/xquad.en.json")
 CLAPNQ = Path("clapnq_dev/annotated_data/dev/clapnq_dev_answerable.jsonl")
-QUESTIONS = 12
-"""How many of a set's questions are used: with their passages they fill one pack."""
+QUESTIONS = 4
+"""How many of the questions that a prompt's passages answer are used."""
 LONGEST_ANSWER = 45
 """Words above which an answer is left out."""
 LONGEST_SENTENCE = 32
@@ -60,18 +61,27 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Case:
-    """A question to measure with; `gold` is empty where the passages do not hold the answer."""
+    """A question to measure with; `gold` is empty where the passages do not hold the answer.
+
+    `found` is what the app's search makes of the passages; None before that is known.
+    """
 
     question: str
     passages: tuple[Passage, ...]
     gold: str
+    found: SearchResult | None = None
 
 
-def public_rows(folder: Path, seed: int, xquad: int, clapnq: int) -> Iterator[Row]:
-    """Rows of `xquad` passage sets and `clapnq` passage sets at most; the questions on one set share its passages."""
+def public_rows(folder: Path, embed: Embed, seed: int, xquad: int, clapnq: int) -> Iterator[Row]:
+    """Rows of `xquad` prompts and `clapnq` passage sets at most; the questions on one share its passages."""
     rng = random.Random(seed)  # noqa: S311  (not for secrets)
-    yield from _xquad_rows(_xquad(folder)[:-HELD_OUT], rng, xquad)
+    yield from _xquad_rows(training_articles(folder), embed, rng, xquad)
     yield from _clapnq_rows(_clapnq(folder), rng, clapnq)
+
+
+def training_articles(folder: Path) -> list[list[Paragraph]]:
+    """XQuAD's articles but for the last, which are kept for measuring; empty where the file is absent."""
+    return _xquad(folder)[:-HELD_OUT]
 
 
 def held_out_cases(folder: Path, seed: int, answerable: int, unanswerable: int, passages: int = 5) -> list[Case]:
@@ -90,7 +100,7 @@ def held_out_cases(folder: Path, seed: int, answerable: int, unanswerable: int, 
         fill = own + rng.sample(others, min(len(others), passages - 1))
         fill += rng.sample(far, max(0, passages - len(fill)))
         rng.shuffle(fill)
-        shown = tuple(Passage("", p.title, "", p.text, 0, len(p.text)) for p in fill)
+        shown = tuple(map(_passage, fill))
         cases.append(Case(question.text, shown, question.gold if own else ""))
     return cases
 
@@ -121,26 +131,35 @@ def _clause(sentence: str, question: Question) -> str:
     return sentence
 
 
-def _xquad_rows(articles: Sequence[Sequence[Paragraph]], rng: random.Random, sets: int) -> Iterator[Row]:
-    """Two sets an article, each with half its questions: its paragraphs but one, with some of other articles."""
-    plans = [(number, half) for half in (0, 1) for number in range(len(articles))]
-    for number, half in plans[:sets]:
-        article = list(articles[number])
-        missing = article[rng.randrange(len(article))]
-        kept = [p for p in article if p is not missing]
-        if half:
-            kept = rng.sample(kept, rng.randint(1, len(kept)))
-        far = [p for other in articles if other is not articles[number] for p in other]
-        fill = kept + rng.sample(far, rng.randint(0, 5 - len(kept)))
-        rng.shuffle(fill)
-        asked = [(q, p) for p in kept for q in p.questions][:: 1 if half else 2]
-        answers = [(q.text, answer_sentence(p.text, q), fill.index(p) + 1) for q, p in asked]
-        short = [(question, answer, n) for question, answer, n in answers if len(answer.split()) <= LONGEST_ANSWER]
-        rows = [_row(question, f"{answer} [{n}].", fill) for question, answer, n in short[:QUESTIONS]]
-        without = [q for p in article if p not in kept for q in p.questions]
-        declined = rng.sample(without, min(len(without), max(1, round(len(rows) / 3))))
-        rows += [_row(q.text, READER_DECLINE, fill) for q in declined]
-        yield from rows
+def _xquad_rows(articles: Sequence[Sequence[Paragraph]], embed: Embed, rng: random.Random, sets: int) -> Iterator[Row]:
+    """A prompt for each of `sets` questions, and what else its passages answer; every fourth lacks the answer."""
+    vectors = part_vectors([_passage(p) for article in articles for p in article], embed) if sets else {}
+    anchors = [(a, p, q) for a in articles for p in a for q in p.questions]
+    for number, (article, paragraph, question) in enumerate(rng.sample(anchors, min(sets, len(anchors)))):
+        lacking = number % 4 == 3
+        others = rng.sample([p for p in article if p is not paragraph], rng.choice((2, 3, 4, 4)))
+        if lacking:
+            others.append(rng.choice(rng.choice([a for a in articles if a is not article])))
+        of_id = {_passage(p).id: p for p in ([] if lacking else [paragraph]) + others}
+        (query,) = embed([question.text])
+        passages, read = nearest_first(query, [_passage(p) for p in of_id.values()], vectors)
+        shown = [(of_id[p.id], text) for p, text in zip(passages, read, strict=True)]
+        asked = [(q, p, n) for n, (p, text) in enumerate(shown, 1) for q in p.questions if q.gold in text]
+        asked.sort(key=lambda row: (row[0] is not question, rng.random()))
+        rows = []
+        for q, p, n in asked[:QUESTIONS]:
+            answer = answer_sentence(p.text, q)
+            if len(answer.split()) <= LONGEST_ANSWER:
+                rows.append((q.text, f"{answer} [{n}]."))
+        if lacking:
+            rows.append((question.text, READER_DECLINE))
+        for text, answer in rows:
+            yield _row(text, answer, [Paragraph(p.title, part, ()) for p, part in shown])
+
+
+def _passage(paragraph: Paragraph) -> Passage:
+    name = f"{paragraph.title}/{paragraph.text[:40]}"
+    return Passage(name, paragraph.title, "", paragraph.text, 0, len(paragraph.text))
 
 
 def _clapnq_rows(rows: Sequence[tuple[str, str, Paragraph]], rng: random.Random, sets: int) -> Iterator[Row]:

@@ -10,115 +10,120 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from switchboard.errors import TrainingDataError, first_line
-from switchboard.prompts import READER_DECLINE
+from switchboard.retrieval.embedding import Vectors
+from switchboard.retrieval.focus import Place
+from switchboard.training.reading import Asked, Embed, Prompt, best_part, nearest_first, part_vectors
+from switchboard.types import Passage
 
-PASSAGES = (2, 3, 3, 3, 4, 5)
-"""How many passages a set has, one of these at random."""
-FIRST = (0, 0, 0, 0, 0, 0, 0, 1, 1, 2)
-"""Where the passage that most questions are about stands, one of these at random: the retriever puts it first for three
-questions in four, and a reader may count on that."""
-ASKED = 8
-"""Questions on that passage, in up to two wordings each; its set has three more on the others."""
-UNANSWERED = 4
-"""Questions that the set's passages do not answer: a quarter."""
+PASSAGES = (2, 3, 3, 3, 3, 4, 5)
+"""How many passages a prompt has, one of these at random."""
+KNOWN = 0.6
+"""How often a question counts as known: its answer then comes first, as known questions make it in the app."""
+UNKNOWN = 14
+"""Questions of a world, in a round, that nothing answers; each has a prompt of its own."""
 
-_WORD = re.compile(r"[a-z]{3,}")
 _SLOT = re.compile(r"\{(\w+)\}")
 _MONTHS = "January February March April May June July August September October November December".split()
 
 Row = dict[str, Any]
-Pair = tuple[str, str]
-"""A question and its answer, citations included."""
 
 
-def world_rows(folder: Path, seed: int, rounds: int) -> Iterator[Row]:
-    """Rows over sets of passages: in each round every passage of a world is once the one that most questions are about.
+@dataclass(frozen=True)
+class World:
+    """A world with its figures drawn."""
 
-    The questions on one set share its passages. Raises TrainingDataError with the file that is at fault.
+    passages: tuple[Passage, ...]
+    vectors: Mapping[str, Vectors]
+    asked: tuple[Asked, ...]
+    two: tuple[tuple[tuple[str, ...], tuple[Asked, Asked]], ...]
+    unknown: tuple[str, ...]
+
+
+def world_rows(folder: Path, embed: Embed, seed: int, rounds: int, share: float) -> Iterator[Row]:
+    """Rows over prompts as the app makes them, of `share` of each world's questions in each of `rounds` rounds.
+
+    Questions with one prompt stand together. Raises TrainingDataError with the file that is at fault.
     """
     rng = random.Random(seed)  # noqa: S311  (not for secrets)
+    for world in read_worlds(folder, embed, rng, rounds):
+        yield from _round(world, embed, rng, share)
+
+
+def read_worlds(folder: Path, embed: Embed, rng: random.Random, rounds: int = 1) -> Iterator[World]:
+    """Every world of a folder, its figures drawn anew in each round. Raises TrainingDataError with the file."""
     for path in sorted(folder.glob("*.yaml")):
         try:
-            world = yaml.safe_load(path.read_text(encoding="utf-8"))
-            for number in range(rounds * len(world["passages"])):
-                yield from _set(world, number % len(world["passages"]), rng, follow_up=number % 4 == 0)
+            given = yaml.safe_load(path.read_text(encoding="utf-8"))
+            for _ in range(rounds):
+                yield _drawn(given, embed, rng)
         except yaml.YAMLError as error:
             raise TrainingDataError(f"{path} is not YAML: {first_line(error)}.") from error
         except (KeyError, TypeError, ValueError) as error:
             raise TrainingDataError(f"{path} has not the form of the worlds beside it: {error!r}.") from error
 
 
-def _set(world: dict[str, Any], number: int, rng: random.Random, follow_up: bool) -> Iterator[Row]:
-    values = draw_values(world["values"], rng)
-    values["co"] = rng.choice(world["company"])
-    main = world["passages"][number]
-    near = _nearest(main, [p for p in world["passages"] if p is not main], rng)
-    count = min(rng.choice(PASSAGES), len(near))
-    others, hidden = near[: count - 1], near[count - 1 :]
-    rng.shuffle(others)
-    place = min(rng.choice(FIRST), len(others))
-    shown = [*others[:place], main, *others[place:]]
-    number_of = {passage["key"]: n for n, passage in enumerate(shown, 1)}
-    passages = [{key: fill(passage[key], values) for key in ("title", "heading", "text")} for passage in shown]
-
-    def pair(passage: dict[str, Any], question: dict[str, Any], ask: str) -> Pair:
-        return fill(ask, values), cited(fill(question["says"], values), number_of[passage["key"]])
-
-    pairs = [
-        pair(main, question, ask)
-        for question in main["questions"]
-        for ask in rng.sample(question["asks"], min(2, len(question["asks"])))
-    ]
-    rng.shuffle(pairs)
-    besides = [pair(p, question, rng.choice(question["asks"])) for p in others for question in p["questions"]]
-    rng.shuffle(besides)
-    pairs = [*pairs[:ASKED], *besides[:3], *_two_at_once(world, number_of, values, rng)[:1]]
-    for question, answer in [*pairs, *_unanswered(world, hidden, values, rng)]:
-        yield _row([question, answer], passages)
-    if follow_up and besides:
-        # After another turn, so that a conversation does not change how passages are read.
-        yield _row([*besides[-1], *pairs[0]], passages)
+def _drawn(given: dict[str, Any], embed: Embed, rng: random.Random) -> World:
+    values = {**draw_values(given["values"], rng), "co": rng.choice(given["company"])}
+    passages = []
+    asked: list[Asked] = []
+    of_key: dict[str, Passage] = {}
+    for row in given["passages"]:
+        title, heading, text = (fill(row[name], values) for name in ("title", "heading", "text"))
+        passage = Passage(str(row["key"]), title, heading, text, 0, len(text))
+        passages.append(passage)
+        of_key[row["key"]] = passage
+        asked += [_asked(q["asks"], q["says"], passage, values) for q in row["questions"]]
+    two = tuple(
+        (
+            tuple(fill(ask, values) for ask in row["asks"]),
+            tuple(_asked((), says, of_key[key], values) for says, key in zip(row["says"], row["from"], strict=True)),
+        )
+        for row in given["two"]
+    )
+    unknown = tuple(fill(question, values) for question in given["unknown"])
+    return World(tuple(passages), part_vectors(passages, embed), tuple(asked), two, unknown)  # type: ignore[arg-type]
 
 
-def _nearest(main: dict[str, Any], others: Sequence[dict[str, Any]], rng: random.Random) -> list[dict[str, Any]]:
-    """The other passages, those that look most like `main` first: what a retriever would bring along with it."""
-    words = {p["key"]: set(_WORD.findall(f"{p['title']} {p['heading']} {p['text']}".lower())) for p in [main, *others]}
-
-    def alike(passage: dict[str, Any]) -> float:
-        one, two = words[main["key"]], words[passage["key"]]
-        return len(one & two) / len(one | two) + rng.random() * 0.05
-
-    return sorted(others, key=alike, reverse=True)
+def _asked(asks: Sequence[str], says: str, passage: Passage, values: Mapping[str, str]) -> Asked:
+    answer = fill(says, values).replace("\n", " ")
+    return Asked(tuple(fill(ask, values) for ask in asks), answer, (passage.id, best_part(passage, answer)))
 
 
-def _two_at_once(
-    world: dict[str, Any], number_of: Mapping[str, int], values: Mapping[str, str], rng: random.Random
-) -> list[Pair]:
-    """Questions that need two of the passages shown, answered in two sentences that cite each their own."""
-    found = []
-    for two in world["two"]:
-        if all(key in number_of for key in two["from"]):
-            halves = zip(two["says"], two["from"], strict=True)
-            answer = " ".join(cited(fill(says, values), number_of[key]) for says, key in halves)
-            found.append((fill(rng.choice(two["asks"]), values), answer))
-    rng.shuffle(found)
-    return found
+def _round(world: World, embed: Embed, rng: random.Random, share: float) -> Iterator[Row]:
+    chosen = rng.sample(world.asked, round(share * len(world.asked)))
+    for number, asked in enumerate(chosen):
+        ask = rng.choice(asked.asks)
+        prompt = _prompt(world, ask, [asked.place], embed, rng)
+        answers = [(wording, asked.says, [asked.place]) for wording in asked.asks]
+        yield from prompt.rows(answers, world.asked, rng)
+        if number % 12 == 0:  # after another turn, so that a conversation does not change how passages are read
+            yield from prompt.follow_up(rng.choice(chosen), asked, ask)
+    for asks, halves in world.two:
+        places = [half.place for half in halves]
+        prompt = _prompt(world, rng.choice(asks), places, embed, rng)
+        answers = [(ask, "\n".join(half.says for half in halves), places) for ask in asks]
+        yield from prompt.rows(answers, world.asked, rng)
+    for question in rng.sample(world.unknown, min(UNKNOWN, len(world.unknown))):
+        yield from _prompt(world, question, [], embed, rng).rows([(question, "", [])], world.asked, rng)
 
 
-def _unanswered(
-    world: dict[str, Any], hidden: Sequence[dict[str, Any]], values: Mapping[str, str], rng: random.Random
-) -> list[Pair]:
-    """Questions that no passage answers, and questions on like passages that are not shown."""
-    unknown = rng.sample(world["unknown"], min(UNANSWERED // 2, len(world["unknown"])))
-    like = [question for passage in hidden[:3] for question in passage["questions"]]
-    missed = [rng.choice(question["asks"]) for question in rng.sample(like, min(UNANSWERED - len(unknown), len(like)))]
-    return [(fill(question, values), READER_DECLINE) for question in [*unknown, *missed]]
+def _prompt(world: World, question: str, places: Sequence[Place], embed: Embed, rng: random.Random) -> Prompt:
+    """The passages nearest to a question, and those of `places` among them."""
+    (query,) = embed([question])
+    nearness = {p.id: float((world.vectors[p.id] @ query).max()) + rng.gauss(0, 0.03) for p in world.passages}
+    wanted = [p for p in world.passages if any(p.id == name for name, _ in places)]
+    others = sorted((p for p in world.passages if p not in wanted), key=lambda p: -nearness[p.id])
+    shown = [*wanted, *others[: max(0, rng.choice(PASSAGES) - len(wanted))]]
+    known = dict.fromkeys(places, 0.6 + 0.4 * rng.random()) if rng.random() < KNOWN else {}
+    passages, read = nearest_first(query, shown, world.vectors, known)
+    return Prompt(tuple(passages), read)
 
 
 def draw_values(kinds: Mapping[str, str | Sequence[Any]], rng: random.Random) -> dict[str, str]:
@@ -168,18 +173,3 @@ _KINDS: Mapping[str, Callable[[random.Random, int, int], str]] = {
 def fill(text: str, values: Mapping[str, str]) -> str:
     """The text with its slots filled. Raises KeyError for a slot without a value."""
     return _SLOT.sub(lambda slot: values[slot[1]], text)
-
-
-def cited(answer: str, number: int) -> str:
-    """The answer with a citation before its last full stop.
-
-    >>> cited("It costs £5.", 2)
-    'It costs £5 [2].'
-    """
-    return f"{answer.rstrip(' .')} [{number}]."
-
-
-def _row(turns: Sequence[str], passages: list[dict[str, str]]) -> Row:
-    roles = ("user", "assistant")
-    messages = [{"role": roles[n % 2], "content": text} for n, text in enumerate(turns)]
-    return {"messages": messages, "passages": passages}

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from switchboard.errors import TrainingDataError
 from switchboard.progress import Report, quietly
 from switchboard.settings import Settings
 from switchboard.training.data import Record, parse_record, read_records
 from switchboard.training.recipe import Recipe
+from switchboard.types import GenerationSettings
+
+if TYPE_CHECKING:
+    from switchboard.retrieval.embedding import SentenceEmbedder
 
 Row = dict[str, Any]
 Generator = Callable[..., Iterable[Row]]
@@ -20,7 +24,7 @@ Generator = Callable[..., Iterable[Row]]
 def _reader_public(settings: Settings, _folder: Path, seed: int, **sizes: int) -> Iterable[Row]:
     from switchboard.training.reader_public import public_rows  # noqa: PLC0415
 
-    return public_rows(settings.data / "public", seed, **sizes)
+    return public_rows(settings.data / "public", _embedder(settings).embed_queries, seed, **sizes)
 
 
 def _reader_support(_settings: Settings, folder: Path, seed: int, **sizes: int) -> Iterable[Row]:
@@ -29,10 +33,16 @@ def _reader_support(_settings: Settings, folder: Path, seed: int, **sizes: int) 
     return support_rows(folder / "templates.yaml", seed, **sizes)
 
 
-def _reader_worlds(_settings: Settings, folder: Path, seed: int, **sizes: int) -> Iterable[Row]:
+def _reader_worlds(settings: Settings, folder: Path, seed: int, **sizes: Any) -> Iterable[Row]:
     from switchboard.training.reader_worlds import world_rows  # noqa: PLC0415
 
-    return world_rows(folder / "worlds", seed, **sizes)
+    return world_rows(folder / "worlds", _embedder(settings).embed_queries, seed, **sizes)
+
+
+def _embedder(settings: Settings) -> SentenceEmbedder:
+    from switchboard.retrieval.embedding import open_embedder  # noqa: PLC0415
+
+    return open_embedder(settings.embedder, settings.data, quietly)
 
 
 def _facts(_settings: Settings, folder: Path, seed: int, **sizes: int) -> Iterable[Row]:
@@ -48,14 +58,16 @@ def _intents(settings: Settings, folder: Path, seed: int, **sizes: int) -> Itera
 
 
 def _over_passages(settings: Settings, folder: Path, seed: int, **sizes: int) -> Iterable[Row]:
-    from switchboard.retrieval.embedding import open_embedder  # noqa: PLC0415
     from switchboard.retrieval.index import KnowledgeIndex  # noqa: PLC0415
-    from switchboard.training.over_passages import PASSAGES, rows_over_passages  # noqa: PLC0415
+    from switchboard.training.over_passages import rows_over_passages  # noqa: PLC0415
 
-    embedder = open_embedder(settings.embedder, settings.data, quietly)
-    index = KnowledgeIndex.open(settings.knowledge, settings.data, embedder, quietly, settings.threshold)
+    index = KnowledgeIndex.open(settings.knowledge, settings.data, _embedder(settings), quietly, settings.threshold)
     return rows_over_passages(
-        folder / "facts", settings.knowledge, lambda text: index.search(text, PASSAGES).passages, seed, **sizes
+        folder / "facts",
+        settings.knowledge,
+        lambda text: index.search(text, GenerationSettings().passages),
+        seed,
+        **sizes,
     )
 
 

@@ -1,0 +1,99 @@
+"""Answering by quoting: the model writes, but only what stands in the passages, sentence by sentence.
+
+A small model that may write freely takes a figure of the next line or joins two sentences to a third that is not so.
+Here it may only write sentences that it was given to read, each with its citation: at every token those are allowed
+with which one of the sentences goes on, so the model chooses between sentences where they part. How well each
+sentence suits the question (its score) counts as well as what the model finds likely. Where all sentences that are
+left go on alike, nothing has to be computed, so most of an answer costs no time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from switchboard.types import Quote
+
+MODEL_WEIGHT = 0.3
+"""What the model's log probabilities count beside the sentences' scores, which are log odds."""
+STOP = 4.0
+"""Log odds by which a second sentence may suit the question less than the best one and still be written, where the
+model finds both as likely: a second one holds what the first lacks more often than it is beside the point."""
+SENTENCES = 2
+"""The most sentences of an answer."""
+
+Forward = Callable[[list[int]], torch.Tensor]
+"""Reads tokens after what was read before, and returns the logits after them, shape (vocabulary,)."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """A sentence that can be written next, as tokens."""
+
+    quote: Quote
+    tokens: tuple[int, ...]
+
+
+def quoted(quote: Quote) -> str:
+    """The sentence with its citation; a bullet loses its mark.
+
+    >>> quoted(Quote("- It costs £5.", 2, 0.0))
+    'It costs £5 [2].'
+    """
+    return f"{quote.text.removeprefix('- ').removeprefix('* ').strip().rstrip('.:;')} [{quote.passage}]."
+
+
+def write(
+    forward: Forward, logits: torch.Tensor, tokenizer: Any, quotes: Sequence[Quote], stop: int
+) -> Iterator[tuple[int, bool]]:
+    """Yield the answer's tokens, and with each whether it was computed rather than copied.
+
+    `logits` (vocabulary,) follow the prompt; `stop` is the token that ends an answer.
+    """
+    left = list(quotes)
+    best = max((quote.score for quote in quotes), default=0.0)
+    pending: list[int] = []
+    for number in range(min(SENTENCES, len(left))):
+        options = [Option(q, _tokens(tokenizer, ("\n" if number else "") + quoted(q))) for q in left]
+        place = 0
+        while True:
+            following = {option.tokens[place] for option in options if place < len(option.tokens)}
+            ending = number > 0 and place == 0
+            if len(following) + ending > 1:
+                if pending:
+                    logits, pending = forward(pending), []
+                token = _choose(logits, options, place, (stop, best - STOP) if ending else None)
+                if token is None:
+                    return
+                computed = True
+            elif following:
+                token, computed = next(iter(following)), False
+            else:
+                break
+            options = [option for option in options if option.tokens[place : place + 1] == (token,)]
+            pending.append(token)
+            yield token, computed
+            place += 1
+        left = [quote for quote in left if quote != options[0].quote]
+
+
+def _choose(logits: torch.Tensor, options: Sequence[Option], place: int, stop: tuple[int, float] | None) -> int | None:
+    """The token of the options to go on with; None to end the answer, with the token `stop` and its score."""
+    likely = logits.float().log_softmax(-1)
+    best: dict[int, float] = {}
+    for option in options:
+        if place < len(option.tokens):
+            token = option.tokens[place]
+            value = option.quote.score + MODEL_WEIGHT * float(likely[token])
+            best[token] = max(value, best.get(token, -1e9))
+    token = max(best, key=lambda one: best[one])
+    if stop and stop[1] + MODEL_WEIGHT * float(likely[stop[0]]) > best[token]:
+        return None
+    return token
+
+
+def _tokens(tokenizer: Any, text: str) -> tuple[int, ...]:
+    return tuple(tokenizer.encode(text, add_special_tokens=False))

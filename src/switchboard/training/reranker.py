@@ -1,0 +1,324 @@
+"""Train the reranker: which sentence answers a question, and that none does.
+
+    python -m switchboard.training.reranker
+
+Learns from the facts of the customer-service adapter (each wording with the sentence that answers it, and the sentences
+most like it that do not), from the invented help centres of the reader, and from XQuAD where it is present; one in six
+of the unanswerable questions, a wording of every fact and XQuAD's last articles are kept for judging. Writes
+`adapters/reranker`.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+from tqdm import tqdm
+
+from switchboard.progress import quietly, to_stderr
+from switchboard.retrieval.calibration import read_coverage
+from switchboard.retrieval.embedding import SentenceEmbedder, Vectors, open_embedder
+from switchboard.retrieval.focus import part_text, parts_of
+from switchboard.retrieval.index import KnowledgeIndex
+from switchboard.retrieval.judge import JUDGE_FILE, Judge
+from switchboard.retrieval.reranker import RERANKER, CrossEncoder, load, logits
+from switchboard.retrieval.search import RERANKED_PARTS, RERANKED_PASSAGES, evidence_for
+from switchboard.settings import ROOT, Settings
+from switchboard.training.facts import Fact, read_facts
+from switchboard.training.over_passages import grounding
+from switchboard.training.reader_public import training_articles
+from switchboard.training.reader_worlds import read_worlds
+from switchboard.training.reading import Embed, best_part
+from switchboard.types import Passage
+
+BESIDE = 3
+"""Sentences that do not answer, beside the one that does: those most similar to the question."""
+JUDGED_WORDING = 5
+"""The wording of a fact that is not trained on, counted from 0."""
+JUDGED_UNKNOWN = 6
+"""Every so manieth unanswerable question is not trained on."""
+JUDGED = 300
+"""Of each kind of question, for fitting the weights."""
+XQUAD_QUESTIONS = 600
+WORLD_QUESTIONS = 35
+
+MADE_FOR = "sentence-transformers/all-MiniLM-L6-v2"
+RANK, ALPHA, LEARNING_RATE, GROUPS, SEED = 32, 64, 8e-4, 8, 3
+_FIGURE = re.compile(r"\d[\d,.:]*\d|\d")
+_WORD = re.compile(r"[a-z]{4,}")
+
+
+@dataclass(frozen=True)
+class Group:
+    """A question and texts; the first answers it where `answered`, the others do not."""
+
+    question: str
+    texts: tuple[str, ...]
+    answered: bool
+
+
+class Parts:
+    """The parts of passages with their vectors: where negatives are found."""
+
+    def __init__(self, passages: Sequence[Passage], embed: Embed) -> None:
+        self.places = [(p.id, n) for p in passages for n in range(len(parts_of(p.text)))]
+        self.texts = [part_text(p, part) for p in passages for part in parts_of(p.text)]
+        self._bare = [part for p in passages for part in parts_of(p.text)]
+        self._vectors: Vectors = embed(self.texts)
+        self._number = {place: n for n, place in enumerate(self.places)}
+
+    def group(self, question: str, query: Vectors, place: tuple[str, int] | None, answer: str) -> Group:
+        """The question with the part at `place` and those most similar to the question that do not say the same."""
+        right = self._number[place] if place else None
+        found: list[int] = []
+        for n in np.argsort(-(self._vectors @ query)).tolist():
+            if n != right and not _says(self._bare[n], answer):
+                found.append(n)
+            if len(found) == BESIDE:
+                break
+        texts = [self.texts[n] for n in ([] if right is None else [right]) + found]
+        return Group(question, tuple(texts), right is not None)
+
+
+def _says(part: str, answer: str) -> bool:
+    """Whether the part may answer as well: it has the answer's figures, or most of its words where it has none."""
+    if not answer:
+        return False
+    figures, words = set(_FIGURE.findall(answer)), set(_WORD.findall(answer.lower()))
+    shared = len(words & set(_WORD.findall(part.lower()))) / max(1, len(words))
+    return (figures <= set(_FIGURE.findall(part)) and shared > 0.3) if figures else shared > 0.6
+
+
+def fact_groups(index: KnowledgeIndex, facts: Path, embed: Embed, rng: random.Random, judged: bool) -> list[Group]:
+    """Groups of the company's own facts; with `judged` of what is not trained on."""
+    parts = Parts(index.passages, embed)
+    by_article: dict[str, list[Passage]] = {}
+    for passage in index.passages:
+        by_article.setdefault(passage.source.rsplit(".", 1)[0], []).append(passage)
+    asked: list[tuple[str, tuple[str, int] | None, str]] = []
+    number = 0
+    for article in read_facts(facts):
+        for fact in article.facts:
+            place = _place(fact, by_article.get(article.name, []))
+            for ask in _wordings(fact, rng, judged) if place else ():
+                asked.append((ask, place, fact.says[0]))
+        for question in article.unknown:
+            number += 1
+            if (number % JUDGED_UNKNOWN == 0) == judged:
+                asked.append((question, None, ""))
+    return _grouped(parts, asked, embed)
+
+
+def _wordings(fact: Fact, rng: random.Random, judged: bool) -> list[str]:
+    if judged:
+        return list(fact.asks[JUDGED_WORDING : JUDGED_WORDING + 1])
+    others = [ask for number, ask in enumerate(fact.asks) if number != JUDGED_WORDING]
+    return rng.sample(others, min(2, len(others)))
+
+
+def _place(fact: Fact, passages: Sequence[Passage]) -> tuple[str, int] | None:
+    found = grounding(fact.says[0], passages)
+    return (found.id, best_part(found, fact.says[0])) if found else None
+
+
+def _grouped(parts: Parts, asked: Sequence[tuple[str, Any, str]], embed: Embed) -> list[Group]:
+    vectors = embed([question for question, _, _ in asked])
+    return [
+        parts.group(question, vector, place, answer)
+        for (question, place, answer), vector in zip(asked, vectors, strict=True)
+    ]
+
+
+def world_groups(folder: Path, embed: Embed, rng: random.Random) -> Iterator[Group]:
+    """Groups of the invented help centres."""
+    for world in read_worlds(folder, embed, rng):
+        asked: list[tuple[str, Any, str]] = [(rng.choice(one.asks), one.place, one.says) for one in world.asked]
+        asked = rng.sample(asked, min(WORLD_QUESTIONS, len(asked))) + [(text, None, "") for text in world.unknown]
+        yield from _grouped(Parts(world.passages, embed), asked, embed)
+
+
+def xquad_groups(folder: Path, embed: Embed, rng: random.Random) -> Iterator[Group]:
+    """Groups of Wikipedia's paragraphs: every fourth without the answer's own."""
+    for article in training_articles(folder):
+        passages = [Passage(f"{n}", p.title, "", p.text, 0, len(p.text)) for n, p in enumerate(article)]
+        questions = [(n, q) for n, p in enumerate(article) for q in p.questions]
+        chosen = rng.sample(questions, min(len(questions), XQUAD_QUESTIONS // 40))
+        whole = Parts(passages, embed)
+        asked: list[tuple[str, Any, str]] = []
+        for number, (n, q) in enumerate(chosen):
+            if number % 4 == 3:
+                rest = [p for p in passages if p is not passages[n] and q.gold not in p.text]
+                if rest:
+                    yield from _grouped(Parts(rest, embed), [(q.text, None, "")], embed)
+                continue
+            found = [i for i, part in enumerate(parts_of(article[n].text)) if q.gold in part]
+            if len(found) == 1:
+                asked.append((q.text, (passages[n].id, found[0]), q.gold))
+        if asked:
+            yield from _grouped(whole, asked, embed)
+
+
+def train(folder: Path, groups: Sequence[Group], target: Path) -> None:
+    """Fit the adapter to the groups, once through, and save it."""
+    from peft import LoraConfig, TaskType, get_peft_model  # noqa: PLC0415  seconds
+
+    torch.manual_seed(SEED)
+    tokenizer, model = load(folder, None)
+    config = LoraConfig(
+        task_type=TaskType.FEATURE_EXTRACTION,
+        r=RANK,
+        lora_alpha=ALPHA,
+        target_modules=["query", "key", "value", "attention.output.dense", "intermediate.dense", "output.dense"],
+        layers_to_transform=[2, 3, 4, 5],  # the lower ones stay as they are, and backpropagation ends above them
+    )
+    model = get_peft_model(model, config)
+    order = list(groups)
+    random.Random(SEED).shuffle(order)  # noqa: S311
+    order = [g for n in range(0, len(order), 64 * GROUPS) for g in sorted(order[n : n + 64 * GROUPS], key=_length)]
+    batches = [order[n : n + GROUPS] for n in range(0, len(order), GROUPS)]
+    random.Random(SEED).shuffle(batches)  # noqa: S311
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=len(batches), pct_start=0.06)
+    began, mean = time.monotonic(), 0.0
+    for step, batch in enumerate(batches, 1):
+        loss = _loss(model, tokenizer, batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        mean = 0.95 * mean + 0.05 * loss.item() if step > 1 else loss.item()
+        if step % 20 == 0:
+            left = (time.monotonic() - began) / step * (len(batches) - step) / 60
+            to_stderr(f"step {step}/{len(batches)}: loss {mean:.3f}, {left:.1f} min left")
+    model.peft_config["default"].base_model_name_or_path = MADE_FOR
+    model.half().save_pretrained(str(target))
+
+
+def _length(group: Group) -> int:
+    return len(group.question) + max(map(len, group.texts))
+
+
+def _loss(model: Any, tokenizer: Any, batch: Sequence[Group]) -> torch.Tensor:
+    """Whether each text answers, and which of a question's texts does."""
+    pairs = [(group.question, text) for group in batch for text in group.texts]
+    found = logits(model, tokenizer, pairs)
+    labels = torch.tensor([float(g.answered and n == 0) for g in batch for n in range(len(g.texts))])
+    loss = functional.binary_cross_entropy_with_logits(found, labels, pos_weight=torch.tensor(2.0))
+    start, ranked = 0, []
+    for group in batch:
+        scores = found[start : start + len(group.texts)]
+        start += len(group.texts)
+        if group.answered:
+            ranked.append(-scores.log_softmax(0)[0])
+    return loss + 0.5 * torch.stack(ranked).mean() if ranked else loss
+
+
+def gather(settings: Settings, embedder: SentenceEmbedder) -> list[Group]:
+    """All that is trained on."""
+    rng = random.Random(SEED)  # noqa: S311  (not for secrets)
+    embed = embedder.embed_queries
+    index = KnowledgeIndex.open(settings.knowledge, settings.data, embedder, quietly)
+    groups = fact_groups(index, settings.adapters / "customer-service" / "facts", embed, rng, judged=False)
+    to_stderr(f"{len(groups):,} of facts")
+    groups += world_groups(settings.adapters / "reader" / "worlds", embed, rng)
+    to_stderr(f"{len(groups):,} with worlds")
+    groups += xquad_groups(settings.data / "public", embed, rng)
+    to_stderr(f"{len(groups):,} with XQuAD; {sum(len(g.texts) for g in groups):,} pairs")
+    return groups
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What speaks for a question's sentences, (sentences, 3): logit, similarity, nearest known question's; `right` is
+    the number of the one that answers, -1 where it is unknown or none does."""
+
+    rows: Vectors
+    right: int
+    unanswered: float
+    covered: bool
+
+
+def evidence(settings: Settings, embedder: SentenceEmbedder, reranker: CrossEncoder) -> list[Evidence]:
+    """Evidence on questions that neither reranker nor index has seen: what was kept, and evaluation/coverage."""
+    rng = random.Random(SEED + 1)  # noqa: S311
+    index = KnowledgeIndex.open(settings.knowledge, settings.data, embedder, quietly)
+    facts = settings.adapters / "customer-service" / "facts"
+    unknown = [question for article in read_facts(facts) for question in article.unknown]
+    kept = set(unknown[JUDGED_UNKNOWN - 1 :: JUDGED_UNKNOWN])
+    open_ones = embedder.embed_queries([question for question in unknown if question not in kept])
+    groups = fact_groups(index, facts, embedder.embed_queries, rng, judged=True)
+    asked = [(g.question, g.texts[0]) for g in rng.sample([g for g in groups if g.answered], JUDGED)]
+    asked += [(g.question, "") for g in groups if not g.answered][:JUDGED]
+    coverage = read_coverage(ROOT / "evaluation" / "coverage")
+    asked += [(row.question, "?" if row.article else "") for row in coverage]
+    by_id = {passage.id: passage for passage in index.passages}
+    found = []
+    for question, answer in tqdm(asked, unit="question", file=sys.stderr, desc="judging"):
+        ranks = index.searcher.rank(question)
+        candidates = [by_id[name] for name in ranks.fused[:RERANKED_PASSAGES]]
+        places = evidence_for(ranks, candidates, index.part_vectors)
+        chosen = sorted(places, key=lambda place: -max(places[place]))[:RERANKED_PARTS]
+        texts = [part_text(by_id[name], parts_of(by_id[name].text)[n]) for name, n in chosen]
+        scores = reranker.score(question, texts)
+        rows = np.array([[score, *places[place]] for score, place in zip(scores, chosen, strict=True)], np.float32)
+        right = texts.index(answer) if answer in texts else -1
+        found.append(Evidence(rows, right, float((open_ones @ ranks.vector).max()), bool(answer)))
+    return found
+
+
+def judge(found: Sequence[Evidence]) -> tuple[Judge, dict[str, float]]:
+    """Fit the weights, with both kinds of question weighing alike; and what they do on the half not fitted on."""
+    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]  # noqa: PLC0415  seconds
+
+    placed = [e for e in found if e.right >= 0]
+    rows = np.concatenate([e.rows for e in placed])
+    labels = np.concatenate([np.arange(len(e.rows)) == e.right for e in placed])
+    sentence = LogisticRegression(C=10.0).fit(rows, labels).coef_[0]
+    question = np.array([[*e.rows.max(0), e.unanswered] for e in found])
+    covered = np.array([e.covered for e in found])
+    half = np.arange(len(found)) % 2 == 0
+    options: dict[str, Any] = {"C": 10.0, "class_weight": "balanced"}
+    tried = LogisticRegression(**options).fit(question[half], covered[half]).predict(question[~half])
+    said = {
+        "judged_on": int((~half).sum()),
+        "covered_declined": round(float(1 - tried[covered[~half]].mean()), 3),
+        "uncovered_declined": round(float(1 - tried[~covered[~half]].mean()), 3),
+    }
+    whole = LogisticRegression(**options).fit(question, covered)
+    alone = LogisticRegression(**options).fit(question[:, :2], covered)
+    fitted = Judge(
+        tuple(sentence.tolist()),
+        (*whole.coef_[0].tolist(), float(whole.intercept_[0])),
+        (*alone.coef_[0].tolist(), float(alone.intercept_[0])),
+    )
+    return fitted, said
+
+
+def main() -> None:
+    """Train, fit the weights beside similarities, and write both."""
+    settings = Settings.from_environment()
+    embedder = open_embedder(settings.embedder, settings.data, to_stderr)
+    target = settings.adapters / RERANKER
+    if "--judge" not in sys.argv:
+        train(embedder.folder, gather(settings, embedder), target)
+        (target / JUDGE_FILE).write_text(json.dumps(asdict(Judge())), encoding="utf-8")
+    fitted, said = judge(evidence(settings, embedder, CrossEncoder(embedder.folder, target)))
+    weights = {name: [round(x, 3) for x in values] for name, values in asdict(fitted).items()}
+    (target / JUDGE_FILE).write_text(json.dumps({**weights, **said}, indent=1) + "\n", encoding="utf-8")
+    to_stderr(json.dumps({**weights, **said}))
+
+
+if __name__ == "__main__":
+    main()
