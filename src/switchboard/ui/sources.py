@@ -83,8 +83,8 @@ def _card(turn: Turn, number: int, passage: Passage, cited: bool) -> str:
 def _nearest(turn: Turn, passage: Passage) -> str:
     body = highlight(render_markdown(passage.text.strip()), turn.question)
     return (
-        f'<p class="no-sources">{plain(turn.answer.notice)} What counts as covered was set on questions known '
-        "to be covered or not. The nearest passage:</p>"
+        f'<p class="no-sources">{plain(turn.answer.notice)} The threshold for that was set on questions '
+        "known to be covered or not. The nearest passage:</p>"
         '<div class="card nearest" data-cited="false">'
         f'<div class="card-head"><h3 class="card-title">{_title(passage)}</h3></div>'
         f'{_similarity(passage.score)}<div class="card-text">{body}</div>'
