@@ -81,8 +81,8 @@ class Switchboard:
         read: tuple[Passage, ...] = ()
         quotes: tuple[Quote, ...] = ()
         if chosen.searches and is_small_talk(conversation[-1].content):
-            # The reader knows passages and nothing else, so without them the untouched base is the better company.
-            adapter = adapter if chosen.adapter != "reader" else None
+            # An adapter that its mode can do without knows passages and nothing else: the base is better company.
+            adapter = adapter if chosen.needs_adapter else None
             answer = replace(answer, notice=notice or "Nothing was looked up, as nothing was asked.")
         elif chosen.searches:
             found = self.retriever.search(search_query(conversation), settings.passages)

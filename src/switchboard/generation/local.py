@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 import torch
@@ -91,7 +91,8 @@ class LocalGenerator:
                     yield Token(text, len(ids), reused)
                 return
             if grounding and grounding.quotes:
-                yield from self._quoting(logits, cache, grounding.quotes, Token("", len(ids), reused))
+                quoting = self._quoting(logits, cache, grounding.quotes, Token("", len(ids), reused))
+                yield from islice(quoting, settings.max_tokens)
                 return
             for _ in range(settings.max_tokens):
                 logits = rule.forbid(written, logits) if rule else logits

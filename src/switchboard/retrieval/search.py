@@ -191,6 +191,15 @@ def evidence_for(
     }
 
 
+def most_promising(
+    candidates: Sequence[Passage], evidence: Mapping[Place, tuple[float, float]]
+) -> tuple[list[Place], list[str]]:
+    """The parts that a reranker reads, and what it reads of each."""
+    by_id = {passage.id: passage for passage in candidates}
+    places = sorted(evidence, key=lambda place: -max(evidence[place]))[:RERANKED_PARTS]
+    return places, [part_text(by_id[name], (parts_of(by_id[name].text) or [by_id[name].text])[n]) for name, n in places]
+
+
 def reranked(
     reranker: Reranker,
     query: str,
@@ -199,9 +208,7 @@ def reranked(
     ranks: Rankings,
 ) -> tuple[dict[Place, float], float]:
     """The log odds of the most promising parts that they answer, and the probability that any does."""
-    by_id = {passage.id: passage for passage in candidates}
-    places = sorted(evidence, key=lambda place: -max(evidence[place]))[:RERANKED_PARTS]
-    texts = [part_text(by_id[name], (parts_of(by_id[name].text) or [by_id[name].text])[n]) for name, n in places]
+    places, texts = most_promising(candidates, evidence)
     logits = reranker.score(query, texts).tolist()
     judge = reranker.judge
     scores = {place: judge.odds(logit, *evidence[place]) for place, logit in zip(places, logits, strict=True)}

@@ -32,7 +32,7 @@ from switchboard.retrieval.focus import part_text, parts_of
 from switchboard.retrieval.index import KnowledgeIndex
 from switchboard.retrieval.judge import JUDGE_FILE, Judge
 from switchboard.retrieval.reranker import RERANKER, CrossEncoder, load, logits
-from switchboard.retrieval.search import RERANKED_PARTS, RERANKED_PASSAGES, evidence_for
+from switchboard.retrieval.search import RERANKED_PASSAGES, evidence_for, most_promising
 from switchboard.settings import ROOT, Settings
 from switchboard.training.facts import Fact, read_facts
 from switchboard.training.over_passages import grounding
@@ -269,8 +269,7 @@ def evidence(settings: Settings, embedder: SentenceEmbedder, reranker: CrossEnco
         ranks = index.searcher.rank(question)
         candidates = [by_id[name] for name in ranks.fused[:RERANKED_PASSAGES]]
         places = evidence_for(ranks, candidates, index.part_vectors)
-        chosen = sorted(places, key=lambda place: -max(places[place]))[:RERANKED_PARTS]
-        texts = [part_text(by_id[name], parts_of(by_id[name].text)[n]) for name, n in chosen]
+        chosen, texts = most_promising(candidates, places)
         scores = reranker.score(question, texts)
         rows = np.array([[score, *places[place]] for score, place in zip(scores, chosen, strict=True)], np.float32)
         right = texts.index(answer) if answer in texts else -1
