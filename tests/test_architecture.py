@@ -20,7 +20,13 @@ ONLY_IN = {
     "peft": ("generation/", "training/", "retrieval/reranker.py"),
     "bitsandbytes": ("generation/", "training/"),
     "switchboard.ui": ("ui/",),
-    "switchboard.build": ("cli.py", "starting.py", "training/measure.py", "training/calibrate_decline.py"),
+    "switchboard.build": (
+        "cli.py",
+        "starting.py",
+        "training/measure.py",
+        "training/calibrate_decline.py",
+        "training/calibrate_replies.py",
+    ),
 }
 """What may be imported only below these paths of the package."""
 

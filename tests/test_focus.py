@@ -17,7 +17,7 @@ def passage(text: str, source: str) -> Passage:
 def focus(texts: Sequence[str], scores: Sequence[Sequence[float]], k: int, most: int) -> list[tuple[str, int]]:
     passages = [passage(text, f"{n}.md") for n, text in enumerate(texts)]
     rows = {(p.id, n): score for p, row in zip(passages, scores, strict=True) for n, score in enumerate(row)}
-    found, quotes = focused(passages, rows, k, most)
+    found, quotes = focused(passages, [rows], k, most)
     result = SearchResult("q", tuple(found), found[0], 0.1, 1.0, quotes)
     assert [p.text for p in result.read] == [
         "\n".join(quote.text for quote in quotes if quote.passage == n) for n in range(1, len(found) + 1)
@@ -50,3 +50,16 @@ def test_every_passage_keeps_a_part() -> None:
 def test_a_search_without_quotes_reads_whole_passages() -> None:
     whole = passage("One. Two.", "a.md")
     assert SearchResult("q", (whole,), whole, 0.1, 1.0).read == (whole,)
+
+
+def test_where_two_things_are_asked_the_best_of_each_come_first() -> None:
+    passages = [passage("One. Two.", "a.md"), passage("Three. Four.", "b.md")]
+    first = {("a.md#0", 0): 3.0, ("a.md#0", 1): 2.0, ("b.md#0", 0): 1.0}
+    second = {("a.md#0", 0): 9.0, ("b.md#0", 1): 0.5}
+    found, quotes = focused(passages, [first, second], k=2, most=3)
+    assert [p.source for p in found] == ["a.md", "b.md"]
+    assert [(quote.text, quote.asked, quote.score) for quote in quotes] == [
+        ("One.", 0, 3.0),
+        ("Four.", 1, 0.5),
+        ("Two.", 0, 2.0),
+    ]

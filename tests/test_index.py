@@ -209,7 +209,7 @@ def test_a_known_question_leads_to_the_passage_that_answers_it(bench: Bench) -> 
     assert found.passages[0].score > before.passages[0].score
     assert set(index.documents) == {"router.md", "fees.md"}
     ranks = index.searcher.rank("is my box made of oak")
-    assert ranks.unanswered == pytest.approx(1, abs=1e-5)
+    assert ranks.nearness.unanswered == pytest.approx(1, abs=1e-5)
     assert max(ranks.known.values()) < 0.9
     named = index.fingerprint
     again = bench.start()

@@ -77,3 +77,8 @@ def test_nothing_is_computed_where_one_sentence_is_left() -> None:
 def test_a_sentence_that_begins_another_can_be_written() -> None:
     short, long = Quote("A fee", 1, 5.0), Quote("A fee [1]. More", 1, 0.0)
     assert answer(Model(), short, long)[0].startswith("A fee [1].")
+
+
+def test_each_thing_asked_gets_a_sentence_of_its_own() -> None:
+    fee, late, day = Quote("A fee.", 1, 9.0), Quote("A late fee.", 1, 8.0), Quote("By day.", 2, -9.0, asked=1)
+    assert answer(Model(), fee, late, day)[0] == "A fee [1].\nBy day [2]."

@@ -42,7 +42,7 @@ def is_follow_up(question: str) -> bool:
     said = _COURTESY.sub("", question.strip())
     rest = _JOINER.sub("", said)
     words = [word.lower() for word in _WORD.findall(rest)]
-    content = [word for word in words if word not in _STOP_WORDS]
+    content = content_words(rest)
     if _LEANING.search(rest) or len(content) <= 1:
         return True
     if rest != said and words[0] not in _QUESTION_WORDS:
@@ -51,6 +51,15 @@ def is_follow_up(question: str) -> bool:
         return True
     # "how long is the code valid?" speaks of a code that was mentioned; "how much is Fibre 500?" names its own.
     return len(content) <= 2 and "the" in words and not _names_something(rest)
+
+
+def content_words(text: str) -> list[str]:
+    """The words that say what a text is about, in lower case.
+
+    >>> content_words("How much is the Bundle discount?")
+    ['bundle', 'discount']
+    """
+    return [word for word in map(str.lower, _WORD.findall(text)) if word not in _STOP_WORDS]
 
 
 def search_query(conversation: Sequence[Message]) -> str:

@@ -12,6 +12,7 @@ from switchboard.followups import search_query
 from switchboard.modes import Mode, mode_named
 from switchboard.prompts import PROMPT_TOKENS, READER_DECLINE, build_prompt, declined
 from switchboard.smalltalk import is_small_talk
+from switchboard.subquestions import sub_questions
 from switchboard.types import (
     Answer,
     GenerationSettings,
@@ -44,7 +45,8 @@ class Turn:
 class Switchboard:
     """A generator and a retriever behind one switch. It keeps nothing of any visitor.
 
-    With `quoting` an adapter over passages answers in their own sentences, see generation/quoting.py.
+    With `quoting` an adapter over passages answers in their own sentences, see generation/quoting.py, and one without
+    passages in the replies that it was taught, where it brings them, see generation/replies.py.
     """
 
     generator: Generator
@@ -99,8 +101,18 @@ class Switchboard:
         budget = min(PROMPT_TOKENS, self.generator.context_tokens - settings.max_tokens)
         prompt = build_prompt(conversation, read, self.company, self.generator.count_tokens, budget)
         texts = (*(f"{p.label}\n{p.text}" for p in answer.passages), *(m.content for m in conversation))
-        grounding = Grounding(texts, len(answer.passages), READER_DECLINE, quotes) if answer.passages else None
-        return Turn(answer, prompt, adapter, grounding)
+        if answer.passages:
+            grounding = Grounding(texts, len(answer.passages), READER_DECLINE, quotes)
+            return Turn(answer, prompt, adapter, grounding)
+        if chosen.searches or not adapter or not self.quoting or is_small_talk(conversation[-1].content):
+            return Turn(answer, prompt, adapter)
+        return Turn(answer, prompt, adapter, Grounding(asked=self._asked(prompt)))
+
+    def _asked(self, prompt: Sequence[Message]) -> tuple[tuple[Message, ...], ...]:
+        """The prompt once for each thing that its question asks."""
+        *before, question = prompt
+        parts = [f"{p.context} {p.question}".strip() for p in sub_questions(question.content)] or [question.content]
+        return tuple((*before, replace(question, content=part)) for part in parts)
 
     def _adapter_for(self, mode: Mode) -> tuple[str | None, str]:
         """The adapter to put on, and a notice where the mode has to do without. Raises AdapterError."""

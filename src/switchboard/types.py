@@ -65,11 +65,15 @@ class Passage:
 
 @dataclass(frozen=True)
 class Quote:
-    """A sentence or list of a passage: its text, the passage's number from 1, and the log odds that it answers."""
+    """A sentence or list of a passage: its text, the passage's number from 1, and the log odds that it answers.
+
+    `asked` counts from 0 which of the things asked it may answer, where a message asks several.
+    """
 
     text: str
     passage: int
     score: float
+    asked: int = 0
 
 
 @dataclass(frozen=True)
@@ -133,13 +137,15 @@ class Grounding:
     """What an answer may copy figures from: `texts`; and how many `passages` there are to cite.
 
     `decline` is the sentence that says that they do not answer the question. With `quotes` the answer is made of them
-    alone, see generation/quoting.py.
+    alone, see generation/quoting.py. Without passages there are `asked`: the prompts of each thing asked, which an
+    adapter that brings replies answers in them, see generation/replies.py.
     """
 
-    texts: tuple[str, ...]
-    passages: int
+    texts: tuple[str, ...] = ()
+    passages: int = 0
     decline: str = ""
     quotes: tuple[Quote, ...] = ()
+    asked: tuple[tuple[Message, ...], ...] = ()
 
 
 @dataclass(frozen=True)

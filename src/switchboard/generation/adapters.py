@@ -15,6 +15,7 @@ from switchboard.errors import AdapterError, first_line
 from switchboard.files import sha256_of
 from switchboard.generation.decline import read_threshold
 from switchboard.generation.model import LoadedModel, same_base
+from switchboard.generation.replies import Replies, read_replies
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
@@ -34,6 +35,8 @@ class Adapters:
     refused: dict[str, str] = field(default_factory=dict)
     decline_above: dict[str, float] = field(default_factory=dict)
     """Name -> the log probability of declining above which it declines, where one was calibrated; see decline.py."""
+    replies: dict[str, Replies] = field(default_factory=dict)
+    """Name -> the replies that it was taught, where it brings them; see replies.py."""
 
 
 def load_adapters(base: LoadedModel, folder: Path, wanted: Collection[str] = ()) -> Adapters:
@@ -55,7 +58,8 @@ def load_adapters(base: LoadedModel, folder: Path, wanted: Collection[str] = ())
         else:
             loaded[path.name] = sha256_of(path / WEIGHTS)[:12]
     thresholds = {name: above for name in loaded if (above := read_threshold(folder / name)) is not None}
-    return Adapters(model.eval(), loaded, refused, thresholds)
+    replies = {name: found for name in loaded if (found := read_replies(folder / name, base.tokenizer)) is not None}
+    return Adapters(model.eval(), loaded, refused, thresholds, replies)
 
 
 def _of_an_embedder(config: Path) -> bool:

@@ -29,6 +29,7 @@ from switchboard.generation.figures import FigureLimit, FigureTokens
 from switchboard.generation.model import LoadedModel
 from switchboard.generation.prefix_cache import PrefixCache
 from switchboard.generation.quoting import write
+from switchboard.generation.replies import Choice, Replies, choose
 from switchboard.types import Completion, GenerationSettings, Grounding, Message, Quote, Token
 
 WAIT_SECONDS = 0.2
@@ -75,7 +76,7 @@ class LocalGenerator:
         An `adapter` of None is the untouched base; `grounding` limits figures and citations, see figures.py. Closing
         the iterator stops the model and frees it for the next.
         """
-        limit = FigureLimit(self._figure_tokens, grounding) if grounding else None
+        limit = self._limit(grounding)
         ids = self._encode(messages, generation_prompt=True)
         ends = self._message_ends(messages, ids)
         shown, written = "", list[int]()
@@ -84,6 +85,10 @@ class LocalGenerator:
         with ExitStack() as held:
             held.callback(self._lock.release)
             held.enter_context(self._wearing(adapter))
+            replies = self._adapters.replies.get(adapter or "")
+            if grounding and grounding.asked and replies:
+                yield from islice(self._replying(replies, grounding.asked, adapter), settings.max_tokens)
+                return
             logits, cache, reused = compute(self._read, ids, ends, adapter)
             rule = self._decline_rule(grounding, adapter)
             if rule and compute(log_probability, self._model, logits[None], rule.phrase, cache)[0] > rule.above:
@@ -118,13 +123,13 @@ class LocalGenerator:
         """Answer many prompts, greedily and in batches; `progress` is told how many more are done."""
         ids = [self._encode(prompt, generation_prompt=True) for prompt in prompts]
         done: dict[int, Completion] = {}
-        for row in [row for row, grounding in enumerate(groundings) if grounding and grounding.quotes]:
+        for row in [row for row, g in enumerate(groundings) if g and (g.quotes or g.asked)]:
             done[row] = self._completed(prompts[row], settings, adapter, groundings[row], len(ids[row]))
             progress(1)
         left = [row for row in range(len(ids)) if row not in done]
         for batch in batches([len(ids[row]) for row in left]):
             rows = [left[number] for number in batch]
-            limits = [FigureLimit(self._figure_tokens, g).apply if (g := groundings[row]) else None for row in rows]
+            limits = [limit.apply if (limit := self._limit(groundings[row])) else None for row in rows]
             whole = [groundings[row] for row in rows if groundings[row]]
             rule = self._decline_rule(whole[0], adapter, math.inf) if len(whole) == len(rows) else None
             with self._lock, self._wearing(adapter):
@@ -191,6 +196,33 @@ class LocalGenerator:
             new = "" if text.endswith("\ufffd") else text[len(shown) :]
             shown += new
             yield replace(like, text=new, copied=not computed)
+
+    def _limit(self, grounding: Grounding | None) -> FigureLimit | None:
+        return FigureLimit(self._figure_tokens, grounding) if grounding and grounding.passages else None
+
+    def choices(self, asked: Sequence[Sequence[Message]], adapter: str) -> list[Choice]:
+        """Which reply an adapter chooses after each prompt. Raises KeyError where it brings none."""
+        with self._lock, self._wearing(adapter):
+            return [self._choice(self._adapters.replies[adapter], prompt, adapter)[0] for prompt in asked]
+
+    def _choice(self, replies: Replies, prompt: Sequence[Message], adapter: str | None) -> tuple[Choice, Token]:
+        """A reply, and the token that counts as its tokens do."""
+        ids = self._encode(prompt, generation_prompt=True)
+        logits, cache, reused = compute(self._read, ids, self._message_ends(prompt, ids), adapter)
+        return compute(choose, self._model, replies, logits, cache), Token("", len(ids), reused)
+
+    def _replying(self, replies: Replies, asked: Sequence[Sequence[Message]], adapter: str | None) -> Iterator[Token]:
+        """What the adapter was taught to reply to each thing asked; it declines where it would decline them all."""
+        said: set[tuple[int, ...]] = set()
+        for number, prompt in enumerate(asked, 1):
+            choice, like = self._choice(replies, prompt, adapter)
+            declines = choice.decline > replies.margin
+            tokens = replies.decline[:-1] if declines else choice.tokens
+            if tokens in said or (declines and (said or number < len(asked))):
+                continue
+            for place, text in enumerate(self._growing(tokens)):
+                yield replace(like, text=" " + text if said and not place else text, copied=place >= choice.steps)
+            said.add(tokens)
 
     def _growing(self, tokens: Sequence[int]) -> Iterator[str]:
         """What each token adds to the text."""

@@ -23,7 +23,7 @@ STOP = 4.0
 """Log odds by which a second sentence may suit the question less than the best one and still be written, where the
 model finds both as likely: a second one holds what the first lacks more often than it is beside the point."""
 SENTENCES = 2
-"""The most sentences of an answer."""
+"""The most sentences of an answer to one thing; where several are asked, each gets one."""
 
 Forward = Callable[[list[int]], torch.Tensor]
 """Reads tokens after what was read before, and returns the logits after them, shape (vocabulary,)."""
@@ -56,12 +56,15 @@ def write(
     left = list(quotes)
     best = max((quote.score for quote in quotes), default=0.0)
     pending: list[int] = []
-    for number in range(min(SENTENCES, len(left))):
-        options = [Option(q, _tokens(tokenizer, ("\n" if number else "") + quoted(q))) for q in left]
+    asked = sorted({quote.asked for quote in quotes})
+    several = len(asked) > 1
+    for number in range(len(asked) if several else min(SENTENCES, len(left))):
+        suited = [quote for quote in left if not several or quote.asked == asked[number]]
+        options = [Option(q, _tokens(tokenizer, ("\n" if number else "") + quoted(q))) for q in suited]
         place = 0
         while True:
             following = {option.tokens[place] for option in options if place < len(option.tokens)}
-            ending = number > 0 and place == 0
+            ending = number > 0 and place == 0 and not several
             if len(following) + ending > 1:
                 if pending:
                     logits, pending = forward(pending), []

@@ -16,9 +16,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,6 +31,8 @@ from switchboard.retrieval.store import PassageStore
 from switchboard.types import Passage
 
 ASKED = "asked.jsonl"
+NEAREST = 4
+"""Known questions whose similarity is averaged to judge whether a new one is covered."""
 _AT_ONCE = 512
 
 _WORD = re.compile(r"\w+")
@@ -48,6 +51,24 @@ class Asked:
     answer: str = ""
 
 
+class Nearness(NamedTuple):
+    """The mean similarities of a question to the few nearest known ones; 0 where none are known.
+
+    One near question may be so by a chance of wording; several are seldom.
+    """
+
+    answered: float
+    unanswered: float
+
+
+NONE_KNOWN = Nearness(0.0, 0.0)
+
+
+def mean_of_nearest(vectors: Vectors, vector: Vectors) -> float:
+    """The mean of the `NEAREST` highest similarities of vectors (n, dimensions) to one (dimensions,); 0 of none."""
+    return float(np.sort(vectors @ vector)[-NEAREST:].mean()) if len(vectors) else 0.0
+
+
 class AskedQuestions:
     """Known questions' vectors, in a store of their own; safe to search from several threads."""
 
@@ -57,8 +78,8 @@ class AskedQuestions:
         self._store = store
         self._answered_by = tuple(answered_by)
         self.texts = texts
-        open_ones = [str(number) for number, place in enumerate(answered_by) if place is None]
-        self._unanswered = np.array(list(store.vectors(open_ones).values()), np.float32) if open_ones else None
+        self._answered = self._stored(number for number, place in enumerate(answered_by) if place)
+        self._unanswered = self._stored(number for number, place in enumerate(answered_by) if not place)
 
     def nearest(self, vector: Vectors, n: int) -> dict[Place, float]:
         """Where the n nearest questions are answered, with the similarity of the nearest one of each place."""
@@ -69,9 +90,13 @@ class AskedQuestions:
                 found.setdefault(place, similarity)
         return found
 
-    def nearest_unanswered(self, vector: Vectors) -> float:
-        """The similarity of the nearest question that nothing answers; 0 where there is none."""
-        return float((self._unanswered @ vector).max()) if self._unanswered is not None else 0.0
+    def nearness(self, vector: Vectors) -> Nearness:
+        """How near the known questions are to a vector of shape (dimensions,)."""
+        return Nearness(mean_of_nearest(self._answered, vector), mean_of_nearest(self._unanswered, vector))
+
+    def _stored(self, numbers: Iterable[int]) -> Vectors:
+        vectors = self._store.vectors([str(number) for number in numbers])
+        return np.array(list(vectors.values()), np.float32)
 
     def close(self) -> None:
         """Release the store's files."""

@@ -51,21 +51,36 @@ def part_text(passage: Passage, part: str) -> str:
 
 
 def focused(
-    passages: Sequence[Passage], scores: Mapping[Place, float], k: int, most: int = PARTS
+    passages: Sequence[Passage], rankings: Sequence[Mapping[Place, float]], k: int, most: int = PARTS
 ) -> tuple[list[Passage], tuple[Quote, ...]]:
     """The k passages with the best parts, best first, and what is read of them: their `most` best parts, best first.
 
-    `scores` are log odds by passage and part. Each of the k passages keeps its best part at least.
+    `rankings` have log odds by passage and part, one ranking for each thing that is asked; with several of them the
+    best of each come first, then the second ones, and so on. Each of the k passages keeps its best part at least.
     """
-    ranked = sorted(scores, key=lambda place: -scores[place])
+    ranked = _in_turn([sorted(scores, key=lambda place: -scores[place]) for scores in rankings])
     order = list(dict.fromkeys(name for name, _ in ranked))[:k]
     firsts = [next(place for place in ranked if place[0] == name) for name in order]
     others = [place for place in ranked if place[0] in order and place not in firsts]
     kept = set(firsts + others[: max(0, most - len(firsts))])
     by_id = {passage.id: passage for passage in passages}
-    quotes = tuple(
-        Quote((parts_of(by_id[name].text) or [by_id[name].text])[n], order.index(name) + 1, scores[name, n])
-        for name, n in ranked
-        if (name, n) in kept
-    )
-    return [by_id[name] for name in order], quotes
+    quotes = []
+    for (name, n), which in ranked.items():
+        if (name, n) in kept:
+            text = (parts_of(by_id[name].text) or [by_id[name].text])[n]
+            quotes.append(Quote(text, order.index(name) + 1, rankings[which][name, n], which))
+    return [by_id[name] for name in order], tuple(quotes)
+
+
+def _in_turn(ranked: Sequence[Sequence[Place]]) -> dict[Place, int]:
+    """All places, the rankings taking turns, each with the number of the ranking that it was taken from."""
+    taken: dict[Place, int] = {}
+    left = [iter(places) for places in ranked]
+    while True:
+        before = len(taken)
+        for which, places in enumerate(left):
+            found = next((place for place in places if place not in taken), None)
+            if found:
+                taken[found] = which
+        if len(taken) == before:
+            return taken

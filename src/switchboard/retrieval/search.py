@@ -9,12 +9,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from switchboard.retrieval.asked import AskedQuestions
+from switchboard.retrieval.asked import NONE_KNOWN, AskedQuestions, Nearness
 from switchboard.retrieval.embedding import Embedder, Vectors
 from switchboard.retrieval.focus import PARTS, Place, focused, part_text, parts_of
 from switchboard.retrieval.judge import Reranker
 from switchboard.retrieval.lexical import LexicalIndex
 from switchboard.retrieval.store import PassageStore
+from switchboard.subquestions import asks_of_each, sub_questions
 from switchboard.types import Passage, Quote, SearchResult
 
 DEPTH = 10
@@ -82,8 +83,8 @@ class Rankings:
     """The query's."""
     known: Mapping[Place, float] = field(default_factory=dict)
     """Where the nearest known questions are answered, and how near they are."""
-    unanswered: float = 0.0
-    """How near the nearest known question is that nothing answers."""
+    nearness: Nearness = NONE_KNOWN
+    """How near known questions are that something answers, and that nothing does."""
 
 
 class Searcher:
@@ -120,8 +121,8 @@ class Searcher:
             similarity.update((i, float(stored @ vector)) for i, stored in self._store.vectors(missing).items())
             lexical = tuple(passage for passage in lexical if passage in similarity)
         fused = tuple(reciprocal_rank_fusion([dense, lexical], fusion_k))
-        unanswered = self._asked.nearest_unanswered(vector) if self._asked else 0.0
-        return Rankings(dense, lexical, fused, similarity, vector, known, unanswered)
+        nearness = self._asked.nearness(vector) if self._asked else NONE_KNOWN
+        return Rankings(dense, lexical, fused, similarity, vector, known, nearness)
 
 
 def search_passages(
@@ -137,28 +138,62 @@ def search_passages(
 
     With `part_vectors`, which gives the vectors of a passage's parts, the passages found are put in the order of their
     nearest parts, and the result says what of them is read. A `reranker` looks at more candidates, orders them anew,
-    and judges instead of the threshold whether anything answers the query.
+    and judges instead of the threshold whether anything answers the query. Where that asks several things, each is
+    searched for by itself.
     """
     began = time.perf_counter()
-    ranks = searcher.rank(query)
-    scored = [replace(passages[name], score=ranks.similarity[name]) for name in ranks.fused]
-    nearest = max(scored, key=lambda passage: passage.score, default=None)
-    found, quotes, coverage = scored[:k], tuple[Quote, ...](), None
-    if part_vectors and scored:
-        candidates = scored[: max(k, RERANKED_PASSAGES)] if reranker else found
+
+    def looked_up(text: str) -> tuple[Rankings, list[Passage], dict[Place, float], float | None]:
+        ranks = searcher.rank(text)
+        scored = [replace(passages[name], score=ranks.similarity[name]) for name in ranks.fused]
+        if not part_vectors or not scored:
+            return ranks, scored, {}, None
+        candidates = scored[: max(k, RERANKED_PASSAGES)] if reranker else scored[:k]
         evidence = evidence_for(ranks, candidates, part_vectors)
-        if reranker:
-            scores, coverage = reranked(reranker, query, candidates, evidence, ranks)
-        else:
-            scores = {place: SIMILARITY_ODDS * max(both) for place, both in evidence.items()}
-        found, quotes = focused(candidates, scores, k, max(k, PARTS))
+        return ranks, scored, *_scores(text, candidates, evidence, ranks, reranker)
+
+    _, scored, scores, coverage = looked_up(query)
+    nearest = max(scored, key=lambda passage: passage.score, default=None)
     covered = nearest is not None and nearest.score >= threshold
     if coverage is not None:
         covered = coverage >= COVERED
+    found, quotes = scored[:k], tuple[Quote, ...]()
+    if covered and scores:
+        rankings, candidates = [scores], scored
+        parts = sub_questions(query)
+        if parts:
+            each = [looked_up(" ".join(part).strip()) for part in parts]  # an embedder weighs the beginning most
+            rankings, candidates = [row[2] for row in each], [passage for row in each for passage in row[1]]
+        elif asks_of_each(query):
+            rankings = [scores, _of_others(scores)]
+        found, quotes = focused(candidates, rankings, k, max(k, PARTS))
     if not covered:
         found, quotes = [], ()
     took = (time.perf_counter() - began) * 1000
     return SearchResult(query, tuple(found), nearest, threshold, took, quotes, coverage)
+
+
+def _scores(
+    query: str,
+    candidates: Sequence[Passage],
+    evidence: Mapping[Place, tuple[float, float]],
+    ranks: Rankings,
+    reranker: Reranker | None,
+) -> tuple[dict[Place, float], float | None]:
+    """The log odds of the candidates' parts, and the probability that any answers, which only a reranker gives."""
+    if reranker:
+        return reranked(reranker, query, candidates, evidence, ranks)
+    return {place: SIMILARITY_ODDS * max(both) for place, both in evidence.items()}, None
+
+
+def _of_others(scores: Mapping[Place, float]) -> dict[Place, float]:
+    """The scores of all documents but the one with the best part."""
+    best = _source(max(scores, key=lambda place: scores[place]))
+    return {place: score for place, score in scores.items() if _source(place) != best}
+
+
+def _source(place: Place) -> str:
+    return place[0].rsplit("#", 1)[0]
 
 
 def search_among(
@@ -171,10 +206,8 @@ def search_among(
     """What a search would make of passages that were found in some other way: all of them, in order, or none."""
     ranks = Rankings((), (), (), {}, vector)
     evidence = evidence_for(ranks, passages, part_vectors)
-    scores, coverage = {place: SIMILARITY_ODDS * max(both) for place, both in evidence.items()}, None
-    if reranker:
-        scores, coverage = reranked(reranker, query, passages, evidence, ranks)
-    found, quotes = focused(passages, scores, len(passages), max(len(passages), PARTS))
+    scores, coverage = _scores(query, passages, evidence, ranks, reranker)
+    found, quotes = focused(passages, [scores], len(passages), max(len(passages), PARTS))
     if coverage is not None and coverage < COVERED:
         found, quotes = [], ()
     return SearchResult(query, tuple(found), passages[0], 0.0, 0.0, quotes, coverage)
@@ -212,5 +245,5 @@ def reranked(
     logits = reranker.score(query, texts).tolist()
     judge = reranker.judge
     scores = {place: judge.odds(logit, *evidence[place]) for place, logit in zip(places, logits, strict=True)}
-    similar, known = (max(values) for values in zip(*evidence.values(), strict=True))
-    return scores, judge.coverage(max(logits), similar, known, ranks.unanswered)
+    similar = max(similarity for similarity, _ in evidence.values())
+    return scores, judge.coverage(max(logits), similar, *ranks.nearness)

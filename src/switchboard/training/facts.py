@@ -90,10 +90,14 @@ def read_facts(folder: Path) -> list[Article]:
     return articles
 
 
-def rows_from_facts(folder: Path, seed: int, wordings: int, pairs: int = 0) -> Iterator[Row]:
+def rows_from_facts(
+    folder: Path, seed: int, wordings: int, replies: int = 2, unknown: float = 1.0, pairs: int = 0
+) -> Iterator[Row]:
     """Rows without passages: every fact in `wordings` of its questions, follow-ups, and what is not known.
 
-    `pairs` is how many rows ask two things at once, and as many again two things in a row.
+    A fact is answered in the first `replies` of its wordings in turn. Of each article's unknown questions the share
+    `unknown` is taken. `pairs` is how many rows ask two things at once, of one article or of two, and as many again two
+    things in a row.
     """
     rng = random.Random(seed)  # noqa: S311  (not for secrets)
     articles = read_facts(folder)
@@ -101,22 +105,29 @@ def rows_from_facts(folder: Path, seed: int, wordings: int, pairs: int = 0) -> I
         for fact in article.facts:
             offset = rng.randrange(2)
             for number, ask in enumerate(rng.sample(fact.asks, min(wordings, len(fact.asks)))):
-                yield _row(article, [_opened(ask, rng), fact.says[(number + offset) % len(fact.says)]])
+                says = fact.says[:replies]
+                yield _row(article, [_opened(ask, rng), says[(number + offset) % len(says)]])
         for turns in article.follow_ups:
             yield _row(article, turns)
-        for question in article.unknown:
+        for question in rng.sample(article.unknown, round(unknown * len(article.unknown))):
             yield _row(article, [_opened(question, rng), SERVICE_DECLINE])
     told = [article for article in articles if len(article.facts) > 1]
     for number in range(2 * pairs if told else 0):
         article = rng.choice(told)
         one, two = rng.sample(article.facts, 2)
         if number % 2:
+            if number % 4 == 1:
+                two = rng.choice(rng.choice(told).facts)
             asked = rng.choice(one.asks) + rng.choice(JOINTS) + lowered(rng.choice(two.asks))
-            yield _row(article, [asked, f"{rng.choice(one.says)} {rng.choice(two.says)}"])
+            yield _row(article, [asked, f"{_reply(one, replies, rng)} {_reply(two, replies, rng)}"])
         else:
             other = rng.choice(rng.choice(told).facts)
-            both = [rng.choice(one.asks), rng.choice(one.says), rng.choice(other.asks), rng.choice(other.says)]
-            yield _row(article, both)
+            before = [rng.choice(one.asks), _reply(one, replies, rng)]
+            yield _row(article, [*before, rng.choice(other.asks), _reply(other, replies, rng)])
+
+
+def _reply(fact: Fact, replies: int, rng: random.Random) -> str:
+    return rng.choice(fact.says[:replies])
 
 
 def lowered(text: str) -> str:

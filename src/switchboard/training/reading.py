@@ -110,7 +110,7 @@ def nearest_first(
         for passage in passages
         for n, score in enumerate((vectors[passage.id] @ query).tolist())
     }
-    found, quotes = focused(passages, scores, len(passages), max(PARTS, len(passages)))
+    found, quotes = focused(passages, [scores], len(passages), max(PARTS, len(passages)))
     return found, tuple("\n".join(q.text for q in quotes if q.passage == n) for n in range(1, len(found) + 1))
 
 

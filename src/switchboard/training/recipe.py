@@ -31,7 +31,8 @@ class Recipe:
     of module names or `all-linear`, in all layers but the lowest `frozen_layers`. `learning_rate` is the peak of a
     cosine after a `warmup` share of the steps.
     `batch` is in packs of at most `pack_tokens` tokens; an example longer than `max_length` tokens is an error.
-    `held_out` is the share of the examples that is only measured.
+    `held_out` is the share of the examples that is only measured. With `taught_replies` the adapter brings the replies
+    that it was taught several times, and answers in them without passages; see generation/replies.py.
     """
 
     data: tuple[str | Mapping[str, Any], ...]
@@ -49,6 +50,7 @@ class Recipe:
     max_length: int = 2048
     pack_tokens: int = 1024
     held_out: float = 0.05
+    taught_replies: bool = False
     seed: int = 0
     notes: tuple[str, ...] = field(default_factory=tuple)
 

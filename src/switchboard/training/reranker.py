@@ -26,6 +26,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from switchboard.progress import quietly, to_stderr
+from switchboard.retrieval.asked import Nearness, mean_of_nearest
 from switchboard.retrieval.calibration import read_coverage
 from switchboard.retrieval.embedding import SentenceEmbedder, Vectors, open_embedder
 from switchboard.retrieval.focus import part_text, parts_of
@@ -246,8 +247,13 @@ class Evidence:
 
     rows: Vectors
     right: int
-    unanswered: float
+    nearness: Nearness
     covered: bool
+
+    @property
+    def whole(self) -> list[float]:
+        """What the question is judged by, as `Judge.question` weighs it."""
+        return [*self.rows.max(0)[:2].tolist(), *self.nearness]
 
 
 def evidence(settings: Settings, embedder: SentenceEmbedder, reranker: CrossEncoder) -> list[Evidence]:
@@ -273,7 +279,8 @@ def evidence(settings: Settings, embedder: SentenceEmbedder, reranker: CrossEnco
         scores = reranker.score(question, texts)
         rows = np.array([[score, *places[place]] for score, place in zip(scores, chosen, strict=True)], np.float32)
         right = texts.index(answer) if answer in texts else -1
-        found.append(Evidence(rows, right, float((open_ones @ ranks.vector).max()), bool(answer)))
+        near = Nearness(ranks.nearness.answered, mean_of_nearest(open_ones, ranks.vector))
+        found.append(Evidence(rows, right, near, bool(answer)))
     return found
 
 
@@ -285,7 +292,7 @@ def judge(found: Sequence[Evidence]) -> tuple[Judge, dict[str, float]]:
     rows = np.concatenate([e.rows for e in placed])
     labels = np.concatenate([np.arange(len(e.rows)) == e.right for e in placed])
     sentence = LogisticRegression(C=10.0).fit(rows, labels).coef_[0]
-    question = np.array([[*e.rows.max(0), e.unanswered] for e in found])
+    question = np.array([e.whole for e in found])
     covered = np.array([e.covered for e in found])
     half = np.arange(len(found)) % 2 == 0
     options: dict[str, Any] = {"C": 10.0, "class_weight": "balanced"}

@@ -37,6 +37,7 @@ from switchboard.training.frozen import FrozenLayers
 from switchboard.training.packing import Pack, pack, tensors
 from switchboard.training.recipe import Recipe, read_recipe
 from switchboard.training.sources import gather
+from switchboard.training.taught_replies import write_replies
 from switchboard.training.watch import Checkpoints, Clock, stop_on_interrupt
 
 EVALUATIONS = 8
@@ -131,6 +132,8 @@ def train(name: str, settings: Settings, report: Report) -> Path:
             report("Stopped after a checkpoint; the same command goes on from there.")
             raise KeyboardInterrupt
     _save(model, base, work / "made")
+    if recipe.taught_replies:
+        write_replies(records, work / "made", folder)
     write_results(Result(plan.name, recipe, plan.counts, base, clock.rows), work / "made", folder)
     shutil.rmtree(work)
     report(f"The adapter '{name}' is in {folder}.")

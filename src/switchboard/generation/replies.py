@@ -1,0 +1,134 @@
+"""Answering in replies that an adapter was taught: the weights choose which, and no figure is made up.
+
+What a small model remembers of a fact is mostly enough to tell its reply from all others and seldom enough to write it
+without a slip: a figure of the next plan, two replies joined to a third that was never true. So an adapter may bring
+the replies it was taught (`replies.json` beside its weights), and the answer is the likeliest one of them. It is found
+by a beam search over their tokens, in which only a token that goes on with some reply is allowed. (Constrained beam
+search over a prefix tree: De Cao and others, Autoregressive entity retrieval, ICLR 2021.) Nothing is searched for: the
+tree knows no question, and the choice is made by the model's probabilities alone.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+
+REPLIES_FILE = "replies.json"
+BEAMS = 4
+"""Beginnings of replies that are followed at a time."""
+
+
+@dataclass
+class Node:
+    """A place in the tree of replies: what may follow, and the replies that go through it."""
+
+    following: dict[int, Node] = field(default_factory=dict)
+    replies: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Replies:
+    """An adapter's replies as a tree of tokens.
+
+    `tokens` are the replies, each with the token that ends it. Where the sentence that declines, `decline`, is likelier
+    than the likeliest reply by more than `margin`, a natural logarithm, the answer is that sentence.
+    """
+
+    tokens: tuple[tuple[int, ...], ...]
+    decline: tuple[int, ...]
+    margin: float
+    tree: Node
+
+    @classmethod
+    def of(cls, replies: Sequence[str], decline: str, margin: float, tokenizer: Any) -> Replies:
+        """Make the tree of the replies' texts."""
+        end = int(tokenizer.eos_token_id)
+
+        def ids(text: str) -> tuple[int, ...]:
+            return (*tokenizer.encode(text, add_special_tokens=False), end)
+
+        rows = tuple(ids(text) for text in dict.fromkeys(replies))
+        tree = Node()
+        for number, row in enumerate(rows):
+            node = tree
+            node.replies.append(number)
+            for token in row:
+                node = node.following.setdefault(token, Node())
+                node.replies.append(number)
+        return cls(rows, ids(decline), margin, tree)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The likeliest reply's tokens, without the one that ends it; how many natural logarithms likelier it is that the
+    adapter declines; and how often the model was run."""
+
+    tokens: tuple[int, ...]
+    decline: float
+    steps: int
+
+
+def read_replies(adapter: Path, tokenizer: Any) -> Replies | None:
+    """The replies in an adapter's folder; None where there are none that can be read."""
+    try:
+        row = json.loads((adapter / REPLIES_FILE).read_text(encoding="utf-8"))
+        replies = [str(text) for text in row["replies"]]
+        return Replies.of(replies, str(row["decline"]), float(row["margin"]), tokenizer) if replies else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+Beam = tuple[float, tuple[int, ...], Node]
+"""How likely a beginning is, its tokens, and where in the tree it stands."""
+
+
+@torch.inference_mode()
+def choose(model: Any, replies: Replies, logits: torch.Tensor, cache: DynamicCache) -> Choice:
+    """The likeliest reply after a prompt whose states are in `cache`, which is used up; `logits` (vocabulary,) follow
+    it."""
+    first = logits.float().log_softmax(-1)
+    declining = float(first[replies.decline[0]]) + _rest(model, [replies.decline], copy.deepcopy(cache))[0]
+    beams: list[Beam] = [(float(first[token]), (token,), node) for token, node in replies.tree.following.items()]
+    beams = sorted(beams, key=_score)[:BEAMS]
+    cache.batch_repeat_interleave(len(beams))
+    steps = 2
+    while any(len(node.replies) > 1 for _, _, node in beams):
+        last = torch.tensor([[written[-1]] for _, written, _ in beams], device=logits.device)
+        likely = model(input_ids=last, past_key_values=cache, use_cache=True).logits[:, -1].float().log_softmax(-1)
+        steps += 1
+        grown: list[tuple[float, tuple[int, ...], Node, int]] = []
+        for row, (score, written, node) in enumerate(beams):
+            for token, following in node.following.items():
+                grown.append((score + float(likely[row, token]), (*written, token), following, row))
+            if not node.following:
+                grown.append((score, written, node, row))
+        grown = sorted(grown, key=_score)[:BEAMS]
+        cache.batch_select_indices(torch.tensor([row for *_, row in grown], device=logits.device))
+        beams = [(score, written, node) for score, written, node, _ in grown]
+    # Each beam has one reply left; how likely its rest is takes one run.
+    whole = [replies.tokens[node.replies[0]] for _, _, node in beams]
+    rests = [row[len(written) - 1 :] for row, (_, written, _) in zip(whole, beams, strict=True)]
+    scores = [score + rest for (score, _, _), rest in zip(beams, _rest(model, rests, cache), strict=True)]
+    best = max(range(len(scores)), key=lambda row: scores[row])
+    return Choice(whole[best][:-1], declining - scores[best], steps)
+
+
+def _score(row: Any) -> float:
+    return -float(row[0])
+
+
+def _rest(model: Any, rows: Sequence[Sequence[int]], cache: DynamicCache) -> list[float]:
+    """The log probability of each row's tokens after its first one, which follows what is in the cache."""
+    longest = max(len(row) for row in rows)
+    if longest == 1:
+        return [0.0] * len(rows)
+    ids = torch.tensor([[*row, *[row[-1]] * (longest - len(row))] for row in rows], device=model.device)
+    likely = model(input_ids=ids, past_key_values=cache, use_cache=True).logits.float().log_softmax(-1)
+    return [sum(float(likely[n, place, token]) for place, token in enumerate(row[1:])) for n, row in enumerate(rows)]

@@ -1,0 +1,148 @@
+"""Answering in taught replies: the likeliest is found, declining weighed against it, and each question gets one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
+
+from switchboard.generation.adapters import Adapters
+from switchboard.generation.local import LocalGenerator
+from switchboard.generation.model import LoadedModel
+from switchboard.generation.replies import BEAMS, REPLIES_FILE, Replies, choose, read_replies
+from switchboard.prompts import SERVICE_DECLINE
+from switchboard.training.calibrate_replies import margin_for
+from switchboard.training.data import Record
+from switchboard.training.taught_replies import TAUGHT, taught_replies, write_replies
+from switchboard.types import GenerationSettings, Grounding, Message, Passage
+from training_fakes import tiny_tokenizer
+
+TEXTS = ["It costs £5.", "It costs £57.", "It costs £5. A month.", "You wait.", "A fee of £7 is due."]
+DECLINE = "No idea."
+
+
+@pytest.fixture(scope="module")
+def model() -> LlamaForCausalLM:
+    torch.manual_seed(1)
+    config = LlamaConfig(
+        vocab_size=len(tiny_tokenizer()),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        eos_token_id=tiny_tokenizer().eos_token_id,
+        initializer_range=0.5,  # so that it says something else to each question
+    )
+    return LlamaForCausalLM(config).eval()
+
+
+def replies(margin: float = 0.0) -> Replies:
+    return Replies.of(TEXTS, DECLINE, margin, tiny_tokenizer())
+
+
+@torch.inference_mode()
+def read(model: LlamaForCausalLM, prompt: torch.Tensor) -> tuple[torch.Tensor, DynamicCache]:
+    cache = DynamicCache(config=model.config)
+    return model(prompt, past_key_values=cache, use_cache=True).logits[0, -1], cache
+
+
+@torch.inference_mode()
+def likelihood(model: LlamaForCausalLM, prompt: torch.Tensor, row: tuple[int, ...]) -> float:
+    logits = model(torch.cat([prompt, torch.tensor([row])], dim=1)).logits[0].log_softmax(-1)
+    return sum(float(logits[prompt.shape[1] - 1 + n, token]) for n, token in enumerate(row))
+
+
+def test_with_beams_for_all_it_is_the_likeliest_reply(model: LlamaForCausalLM) -> None:
+    assert len(TEXTS) <= BEAMS + 1
+    for seed in range(20):
+        prompt = torch.randint(0, 200, (1, 7), generator=torch.Generator().manual_seed(seed))
+        taught = Replies.of(TEXTS[:BEAMS], DECLINE, 0.0, tiny_tokenizer())
+        expected = {row: likelihood(model, prompt, row) for row in taught.tokens}
+        best = max(expected, key=lambda row: expected[row])
+        found = choose(model, taught, *read(model, prompt))
+        assert found.tokens == best[:-1]
+        declining = likelihood(model, prompt, taught.decline)
+        assert found.decline == pytest.approx(declining - expected[best], abs=1e-3)
+
+
+def engine(model: LlamaForCausalLM, taught: Replies) -> LocalGenerator:
+    base = LoadedModel(model, tiny_tokenizer(), "tiny", "0", "none", "cpu", "float32", "a test")
+    return LocalGenerator(base, Adapters(model, replies={"service": taught}))
+
+
+def say(generator: LocalGenerator, *questions: str, adapter: str = "service") -> str:
+    asked = tuple((Message("user", question),) for question in questions)
+    settings = GenerationSettings(max_tokens=100)
+    stream = list(generator.stream(asked[0], settings, adapter, Grounding(asked=asked)))
+    (whole,) = generator.complete([asked[0]], settings, adapter, [Grounding(asked=asked)], lambda _: None)
+    text = "".join(token.text for token in stream)
+    if adapter == "service":
+        assert whole.text == text
+    return text
+
+
+def test_an_answer_is_one_of_the_replies(model: LlamaForCausalLM) -> None:
+    generator = engine(model, replies(margin=1e9))
+    assert {say(generator, f"What about {n}?") for n in range(8)} <= set(TEXTS)
+
+
+def test_an_adapter_without_replies_writes_freely(model: LlamaForCausalLM) -> None:
+    assert say(engine(model, replies()), "What is it?", adapter="other") not in TEXTS
+
+
+def test_it_declines_where_that_is_likelier_by_the_margin(model: LlamaForCausalLM) -> None:
+    assert say(engine(model, replies(margin=-1e9)), "What is it?") == DECLINE
+    assert say(engine(model, replies(margin=-1e9)), "What is it?", "And that?") == DECLINE
+
+
+def test_each_thing_asked_gets_a_reply_once(model: LlamaForCausalLM) -> None:
+    alike = ["It is £5.", "Do wait.", "Yes, and", "No fees."]  # long ones are never likelier to a random model
+    generator = engine(model, Replies.of([text[:8] for text in alike], DECLINE, 1e9, tiny_tokenizer()))
+    one = say(generator, "What is it?")
+    assert say(generator, "What is it?", "What is it?") == one
+    other = next(text for n in range(50) if (text := f"a {n * n}") and say(generator, text) != one)
+    assert say(generator, "What is it?", other) == f"{one} {say(generator, other)}"
+
+
+def test_the_choices_leave_nothing_behind(model: LlamaForCausalLM) -> None:
+    generator = engine(model, replies())
+    prompt = [Message("user", "What is it?")]
+    assert generator.choices([prompt, prompt], "service")[0] == generator.choices([prompt], "service")[0]
+
+
+def record(question: str, answer: str, passages: tuple[Passage, ...] = ()) -> Record:
+    return Record((Message("user", question), Message("assistant", answer)), passages, "x:1")
+
+
+def test_an_adapter_brings_what_it_was_taught_several_times(tmp_path: Path) -> None:
+    seen = Passage("a.md", "A", "", "It costs £9.", 0, 12)
+    records = [record(f"{n}?", text) for n in range(TAUGHT) for text in ("It costs £5.", SERVICE_DECLINE)]
+    records += [record("a?", "It costs £9.", (seen,)) for _ in range(TAUGHT)] + [record("b?", "Only once.")]
+    assert taught_replies(records) == ["It costs £5."]
+    before = tmp_path / "before"
+    before.mkdir()
+    write_replies(records, tmp_path, before)
+    assert json.loads((tmp_path / REPLIES_FILE).read_text(encoding="utf-8"))["margin"] == 0.0
+    (before / REPLIES_FILE).write_text('{"margin": 2.5}', encoding="utf-8")
+    write_replies(records, tmp_path, before)
+    found = read_replies(tmp_path, tiny_tokenizer())
+    assert found is not None
+    assert (len(found.tokens), found.margin) == (1, 2.5)
+
+
+def test_replies_that_cannot_be_read_are_none(tmp_path: Path) -> None:
+    assert read_replies(tmp_path, tiny_tokenizer()) is None
+    (tmp_path / REPLIES_FILE).write_text("{", encoding="utf-8")
+    assert read_replies(tmp_path, tiny_tokenizer()) is None
+    (tmp_path / REPLIES_FILE).write_text('{"decline": "No.", "margin": 0, "replies": []}', encoding="utf-8")
+    assert read_replies(tmp_path, tiny_tokenizer()) is None
+
+
+def test_the_margin_declines_no_more_than_is_allowed() -> None:
+    scores = [float(n) for n in range(100)]
+    assert sum(score > margin_for(scores, 0.06) for score in scores) == 6
+    assert margin_for([1.0], 0.0) == 1.0
