@@ -48,6 +48,7 @@ class FakeRetriever:
         self.passages = list(passages)
         self.threshold = threshold
         self.queries: list[str] = []
+        self.talk: set[str] = set()
 
     def search(self, query: str, k: int) -> SearchResult:
         self.queries.append(query)
@@ -58,4 +59,5 @@ class FakeRetriever:
         ]
         scored.sort(key=lambda p: -p.score)
         covered = tuple(p for p in scored[:k] if p.score >= self.threshold)
-        return SearchResult(query, covered, scored[0] if scored else None, self.threshold, 1.0)
+        talk = not covered and query in self.talk
+        return SearchResult(query, covered, scored[0] if scored else None, self.threshold, 1.0, talk=talk)

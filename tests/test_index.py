@@ -196,6 +196,7 @@ KNOWN = [
     {"question": "why is my box glowing crimson", "source": "router.md", "heading": "Red lamp"},
     {"question": "what is a penalty", "source": "gone.md", "heading": ""},
     {"question": "is my box made of oak", "source": None},
+    {"question": "well done you lot", "source": None, "talk": True},
 ]
 
 
@@ -203,14 +204,20 @@ def test_a_known_question_leads_to_the_passage_that_answers_it(bench: Bench) -> 
     before = bench.start().search("my box is glowing", 1)
     bench.write("asked.jsonl", "\n".join(map(json.dumps, KNOWN)))
     index = bench.start()
-    assert "1 of 3 known questions name a section that is not there." in bench.lines
+    assert "1 of 4 known questions name a section that is not there." in bench.lines
     found = index.search("my box is glowing", 1)
     assert found.passages[0].heading == "Red lamp"
     assert found.passages[0].score > before.passages[0].score
     assert set(index.documents) == {"router.md", "fees.md"}
     ranks = index.searcher.rank("is my box made of oak")
     assert ranks.nearness.unanswered == pytest.approx(1, abs=1e-5)
+    assert not ranks.nearness.talk
     assert max(ranks.known.values()) < 0.9
+    said = index.searcher.rank("well done you lot").nearness
+    assert said.talk
+    assert said.unanswered < 0.9
+    assert index.search("well done you lot", 1).talk
+    assert not found.talk
     named = index.fingerprint
     again = bench.start()
     assert again.search("my box is glowing", 1).passages[0].heading == "Red lamp"

@@ -119,5 +119,27 @@ def test_small_talk_is_answered_without_a_search(mode: str, adapter: str | None,
     generator = FakeGenerator()
     *_, last = ask(Switchboard(generator, FakeRetriever(passages), "Acme"), "Hello there!", mode)
     assert (last.passages, last.abstained) == ((), False)
-    assert "Nothing was looked up" in last.notice
+    assert "No passages were read" in last.notice
     assert generator.history[-1][1] == adapter
+
+
+def test_what_the_index_knows_as_small_talk_is_answered_and_not_declined(passages: list[Passage]) -> None:
+    retriever = FakeRetriever(passages)
+    retriever.talk.add("you lot are stars")
+    *_, last = ask(Switchboard(FakeGenerator(), retriever, "Acme"), "you lot are stars", "rag")
+    assert (last.passages, last.abstained) == ((), False)
+    assert "No passages were read" in last.notice
+
+
+def test_an_adapter_without_passages_is_asked_each_thing_by_itself(passages: list[Passage]) -> None:
+    switchboard = Switchboard(FakeGenerator(), FakeRetriever(passages), "Acme")
+    message = [Message("user", "I move soon. What does it cost, and how long does it take?")]
+    turn = switchboard.prepare(message, "fine-tuned", GenerationSettings())
+    assert turn.grounding is not None
+    assert [prompt[-1].content for prompt in turn.grounding.asked] == [
+        "I move soon. What does it cost",
+        "I move soon. What does it cost how long does it take?",
+    ]
+    assert all(prompt[0].role == "system" for prompt in turn.grounding.asked)
+    for mode, text in (("base", "What does it cost?"), ("fine-tuned", "Hello there!")):
+        assert switchboard.prepare([Message("user", text)], mode, GenerationSettings()).grounding is None

@@ -82,22 +82,24 @@ class Switchboard:
         answer = Answer(mode=chosen.name, notice=notice)
         read: tuple[Passage, ...] = ()
         quotes: tuple[Quote, ...] = ()
-        if chosen.searches and is_small_talk(conversation[-1].content):
-            # An adapter that its mode can do without knows passages and nothing else: the base is better company.
-            adapter = adapter if chosen.needs_adapter else None
-            answer = replace(answer, notice=notice or "Nothing was looked up, as nothing was asked.")
-        elif chosen.searches:
+        talk = chosen.searches and is_small_talk(conversation[-1].content)
+        if chosen.searches and not talk:
             found = self.retriever.search(search_query(conversation), settings.passages)
+            talk = found.talk
             answer = replace(
                 answer,
                 passages=found.passages,
                 nearest=found.nearest,
                 metrics=Metrics(retrieval_ms=found.milliseconds),
             )
-            if not found.passages:
+            if not found.passages and not talk:
                 why = _why_not_covered(found)
                 return Turn(replace(answer, text=_not_covered(self.company), abstained=True, notice=why, done=True))
             read, quotes = found.read, found.quotes if self.quoting and adapter else ()
+        if talk:
+            # An adapter that its mode can do without knows passages and nothing else: the base is better company.
+            adapter = adapter if chosen.needs_adapter else None
+            answer = replace(answer, notice=notice or "No passages were read, as nothing was asked.")
         budget = min(PROMPT_TOKENS, self.generator.context_tokens - settings.max_tokens)
         prompt = build_prompt(conversation, read, self.company, self.generator.count_tokens, budget)
         texts = (*(f"{p.label}\n{p.text}" for p in answer.passages), *(m.content for m in conversation))

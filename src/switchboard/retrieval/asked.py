@@ -8,7 +8,8 @@ documents by queries: Nogueira and others, Document expansion by query predictio
      "answer": "The bundle discount takes £5 a month off your fibre price."}
 
 `answer` may be left out; it tells which sentence of the section answers. A `source` of null says that nothing does:
-a new question that resembles such a one more than any other is likely not covered either.
+a new question that resembles such ones is likely not covered either. With `"talk": true` beside it, it is no question
+but small talk, which is answered without passages.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -33,6 +34,8 @@ from switchboard.types import Passage
 ASKED = "asked.jsonl"
 NEAREST = 4
 """Known questions whose similarity is averaged to judge whether a new one is covered."""
+TALK = 0.5
+"""The similarity to known small talk that a message must have to count as such."""
 _AT_ONCE = 512
 
 _WORD = re.compile(r"\w+")
@@ -42,23 +45,30 @@ _WORD = re.compile(r"\w+")
 class Asked:
     """One known question, and the section that answers it; `answer` resembles the sentence that does.
 
-    Without a source nothing answers it.
+    Without a source nothing answers it; if it is `talk`, nothing has to.
     """
 
     question: str
     source: str | None
     heading: str
     answer: str = ""
+    talk: bool = False
 
 
 class Nearness(NamedTuple):
     """The mean similarities of a question to the few nearest known ones; 0 where none are known.
 
-    One near question may be so by a chance of wording; several are seldom.
+    One near question may be so by a chance of wording; several are seldom. `talk`: the nearest is small talk.
     """
 
     answered: float
     unanswered: float
+    talk: bool = False
+
+
+def nearest(vectors: Vectors, vector: Vectors) -> float:
+    """The highest similarity of vectors (n, dimensions) to one (dimensions,); -1 of none."""
+    return float((vectors @ vector).max()) if len(vectors) else -1.0
 
 
 NONE_KNOWN = Nearness(0.0, 0.0)
@@ -72,14 +82,21 @@ def mean_of_nearest(vectors: Vectors, vector: Vectors) -> float:
 class AskedQuestions:
     """Known questions' vectors, in a store of their own; safe to search from several threads."""
 
-    def __init__(self, store: PassageStore, answered_by: Sequence[Place | None], texts: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        store: PassageStore,
+        answered_by: Sequence[Place | None],
+        texts: Mapping[str, str],
+        talk: Collection[int] = (),
+    ) -> None:
         """`answered_by` has the place of each question's answer, the question's id in the store being its number;
-        `texts`, by passage, the words of all its questions."""
+        `texts`, by passage, the words of all its questions; `talk` are the numbers of those that are small talk."""
         self._store = store
         self._answered_by = tuple(answered_by)
         self.texts = texts
         self._answered = self._stored(number for number, place in enumerate(answered_by) if place)
-        self._unanswered = self._stored(number for number, place in enumerate(answered_by) if not place)
+        self._unanswered = self._stored(n for n, place in enumerate(answered_by) if not place and n not in talk)
+        self._talk = self._stored(talk)
 
     def nearest(self, vector: Vectors, n: int) -> dict[Place, float]:
         """Where the n nearest questions are answered, with the similarity of the nearest one of each place."""
@@ -92,11 +109,16 @@ class AskedQuestions:
 
     def nearness(self, vector: Vectors) -> Nearness:
         """How near the known questions are to a vector of shape (dimensions,)."""
-        return Nearness(mean_of_nearest(self._answered, vector), mean_of_nearest(self._unanswered, vector))
+        others = max(nearest(self._answered, vector), nearest(self._unanswered, vector), TALK)
+        return Nearness(
+            mean_of_nearest(self._answered, vector),
+            mean_of_nearest(self._unanswered, vector),
+            nearest(self._talk, vector) > others,
+        )
 
     def _stored(self, numbers: Iterable[int]) -> Vectors:
-        vectors = self._store.vectors([str(number) for number in numbers])
-        return np.array(list(vectors.values()), np.float32)
+        ids = [str(number) for number in numbers]
+        return np.array(list(self._store.vectors(ids).values()) if ids else [], np.float32)
 
     def close(self) -> None:
         """Release the store's files."""
@@ -117,9 +139,9 @@ def read_asked(folder: Path) -> list[Asked]:
             continue
         try:
             row = json.loads(line)
-            optional = [str(row.get(name, "")) for name in ("heading", "answer")]
+            heading, answer = (str(row.get(name, "")) for name in ("heading", "answer"))
             source = None if row["source"] is None else str(row["source"])
-            asked.append(Asked(str(row["question"]), source, *optional))
+            asked.append(Asked(str(row["question"]), source, heading, answer, row.get("talk") is True))
         except (ValueError, KeyError, TypeError) as error:
             raise KnowledgeError(
                 f"{path}:{number} must be an object with a question and a source ({error}); mend or remove the line."
@@ -138,8 +160,10 @@ def open_asked(
     for passage in passages:
         sections.setdefault((passage.source, passage.heading), []).append(passage)
     usable: list[tuple[str, Place | None]] = []
+    talk: set[int] = set()
     for row in asked:
         if row.source is None:
+            talk.update([len(usable)] if row.talk else [])
             usable.append((row.question, None))
         elif pieces := sections.get((row.source, row.heading)):
             usable.append((row.question, _place(row, pieces)))
@@ -157,7 +181,7 @@ def open_asked(
     for question, place in usable:
         if place:
             texts[place[0]] = f"{texts[place[0]]}\n{question}" if place[0] in texts else question
-    return AskedQuestions(store, [place for _, place in usable], texts)
+    return AskedQuestions(store, [place for _, place in usable], texts, talk)
 
 
 def _place(row: Asked, pieces: Sequence[Passage]) -> Place:

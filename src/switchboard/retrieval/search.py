@@ -152,7 +152,7 @@ def search_passages(
         evidence = evidence_for(ranks, candidates, part_vectors)
         return ranks, scored, *_scores(text, candidates, evidence, ranks, reranker)
 
-    _, scored, scores, coverage = looked_up(query)
+    ranks, scored, scores, coverage = looked_up(query)
     nearest = max(scored, key=lambda passage: passage.score, default=None)
     covered = nearest is not None and nearest.score >= threshold
     if coverage is not None:
@@ -170,7 +170,8 @@ def search_passages(
     if not covered:
         found, quotes = [], ()
     took = (time.perf_counter() - began) * 1000
-    return SearchResult(query, tuple(found), nearest, threshold, took, quotes, coverage)
+    talk = not covered and ranks.nearness.talk
+    return SearchResult(query, tuple(found), nearest, threshold, took, quotes, coverage, talk)
 
 
 def _scores(
@@ -246,4 +247,4 @@ def reranked(
     judge = reranker.judge
     scores = {place: judge.odds(logit, *evidence[place]) for place, logit in zip(places, logits, strict=True)}
     similar = max(similarity for similarity, _ in evidence.values())
-    return scores, judge.coverage(max(logits), similar, *ranks.nearness)
+    return scores, judge.coverage(max(logits), similar, ranks.nearness.answered, ranks.nearness.unanswered)

@@ -3,8 +3,8 @@
     python -m switchboard.training.known_questions
 
 Takes the plain wording of each fact, the one with a situation and the one in the customer's own words, and names the
-section that answers them; what no article answers is written down as that. See retrieval/asked.py for what they are
-good for.
+section that answers them; what no article answers is written down as that, and so is small talk. See
+retrieval/asked.py for what they are good for.
 """
 
 from __future__ import annotations
@@ -14,12 +14,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from switchboard.progress import quietly, to_stderr
+from switchboard.prompts import declined
 from switchboard.retrieval.asked import ASKED
 from switchboard.retrieval.chunking import chunk
 from switchboard.retrieval.documents import load_folder
 from switchboard.settings import Settings
+from switchboard.training.data import read_records
 from switchboard.training.facts import WORDINGS, read_facts
 from switchboard.training.over_passages import grounding
+
+SMALL_TALK = ("small-talk.jsonl", "style.jsonl")
+"""Files below an adapter's data whose replies are company, not facts."""
 
 
 def known_questions(facts: Path, knowledge: Path) -> Iterator[dict[str, str | None]]:
@@ -42,10 +47,20 @@ def known_questions(facts: Path, knowledge: Path) -> Iterator[dict[str, str | No
                     yield {"question": fact.asks[number], **place}
 
 
+def small_talk(data: Path) -> Iterator[dict[str, str | bool | None]]:
+    """Rows of what is said and asks nothing: messages in `data` whose reply neither declines nor has a figure."""
+    for name in SMALL_TALK:
+        for record in read_records([data / name], data):
+            said, reply = record.messages[0].content, record.messages[-1].content
+            if len(record.messages) == 2 and not declined(reply) and not any(map(str.isdigit, reply)):
+                yield {"question": said, "source": None, "talk": True}
+
+
 def main() -> None:
     """Write the file and say how many there are."""
     settings = Settings.from_environment()
-    rows = list(known_questions(settings.adapters / "customer-service" / "facts", settings.knowledge))
+    adapter = settings.adapters / "customer-service"
+    rows = [*known_questions(adapter / "facts", settings.knowledge), *small_talk(adapter / "data")]
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
     (settings.knowledge / ASKED).write_text("".join(lines), encoding="utf-8")
     to_stderr(f"{len(rows):,} questions are in {settings.knowledge / ASKED}.")

@@ -253,7 +253,7 @@ class Evidence:
     @property
     def whole(self) -> list[float]:
         """What the question is judged by, as `Judge.question` weighs it."""
-        return [*self.rows.max(0)[:2].tolist(), *self.nearness]
+        return [*self.rows.max(0)[:2].tolist(), self.nearness.answered, self.nearness.unanswered]
 
 
 def evidence(settings: Settings, embedder: SentenceEmbedder, reranker: CrossEncoder) -> list[Evidence]:

@@ -12,13 +12,20 @@ from switchboard.prompts import SERVICE_DECLINE, declined
 from switchboard.training.data import Record
 
 TAUGHT = 3
-"""How many examples must have a reply for the adapter to bring it."""
+"""How many of a program's examples must have a reply for the adapter to bring it."""
+FILE = ".jsonl:"
+"""What tells a record of a file by where it is from."""
 
 
 def taught_replies(records: Sequence[Record]) -> list[str]:
-    """The replies that at least `TAUGHT` examples without passages end with, in their order; declines are none."""
-    counts = Counter(record.messages[-1].content for record in records if not record.passages)
-    return [text for text, count in counts.items() if count >= TAUGHT and not declined(text)]
+    """The replies that at least `TAUGHT` examples without passages end with, and those written by hand, in files.
+
+    Declines are none of them.
+    """
+    closed = [record for record in records if not record.passages]
+    counts = Counter(record.messages[-1].content for record in closed)
+    by_hand = {record.messages[-1].content for record in closed if FILE in record.where}
+    return [text for text, count in counts.items() if (count >= TAUGHT or text in by_hand) and not declined(text)]
 
 
 def write_replies(records: Sequence[Record], target: Path, before: Path) -> None:
