@@ -211,6 +211,7 @@ def test_a_known_question_leads_to_the_passage_that_answers_it(bench: Bench) -> 
     assert set(index.documents) == {"router.md", "fees.md"}
     ranks = index.searcher.rank("is my box made of oak")
     assert ranks.nearness.unanswered == pytest.approx(1, abs=1e-5)
+    assert ranks.nearness.answered < 1
     assert not ranks.nearness.talk
     assert max(ranks.known.values()) < 0.9
     said = index.searcher.rank("well done you lot").nearness

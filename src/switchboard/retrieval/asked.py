@@ -32,8 +32,9 @@ from switchboard.retrieval.store import PassageStore
 from switchboard.types import Passage
 
 ASKED = "asked.jsonl"
-NEAREST = 4
-"""Known questions whose similarity is averaged to judge whether a new one is covered."""
+SOFT = 0.03
+"""How soft the maximum over known questions is. On the development questions 0.03 told covered from uncovered best
+(area under the curve .953; the nearest alone .950, the mean of four .944)."""
 TALK = 0.5
 """The similarity to known small talk that a message must have to count as such."""
 _AT_ONCE = 512
@@ -56,9 +57,9 @@ class Asked:
 
 
 class Nearness(NamedTuple):
-    """The mean similarities of a question to the few nearest known ones; 0 where none are known.
+    """How near a question is to the known ones that something answers and that nothing does; 0 where none are known.
 
-    One near question may be so by a chance of wording; several are seldom. `talk`: the nearest is small talk.
+    See `soft_maximum`. `talk`: the nearest of all is small talk.
     """
 
     answered: float
@@ -74,9 +75,18 @@ def nearest(vectors: Vectors, vector: Vectors) -> float:
 NONE_KNOWN = Nearness(0.0, 0.0)
 
 
-def mean_of_nearest(vectors: Vectors, vector: Vectors) -> float:
-    """The mean of the `NEAREST` highest similarities of vectors (n, dimensions) to one (dimensions,); 0 of none."""
-    return float(np.sort(vectors @ vector)[-NEAREST:].mean()) if len(vectors) else 0.0
+def soft_maximum(vectors: Vectors, vector: Vectors) -> float:
+    """The soft maximum of the similarities of vectors (n, dimensions) to one (dimensions,); 0 of none.
+
+    One near question may be so by a chance of wording, several are seldom: SOFT log(sum(exp(similarity / SOFT))) is
+    the highest similarity where it stands alone, and more where there are others like it. It is, up to a constant, the
+    logarithm of a kernel density estimate with the von Mises-Fisher kernel of concentration 1 / SOFT.
+    """
+    if not len(vectors):
+        return 0.0
+    scaled = (vectors @ vector).astype(np.float64) / SOFT
+    highest = scaled.max()
+    return float(SOFT * (highest + np.log(np.exp(scaled - highest).sum())))
 
 
 class AskedQuestions:
@@ -111,8 +121,8 @@ class AskedQuestions:
         """How near the known questions are to a vector of shape (dimensions,)."""
         others = max(nearest(self._answered, vector), nearest(self._unanswered, vector), TALK)
         return Nearness(
-            mean_of_nearest(self._answered, vector),
-            mean_of_nearest(self._unanswered, vector),
+            soft_maximum(self._answered, vector),
+            soft_maximum(self._unanswered, vector),
             nearest(self._talk, vector) > others,
         )
 

@@ -20,9 +20,9 @@ class Judge:
     had seen.
 
     `sentence` weighs a sentence's logit, its similarity to the question, and that of the nearest known question that
-    it answers. `question` weighs the highest of the first two over all sentences, the mean similarities of the nearest
-    known questions that something answers and that nothing does, and 1; `alone` weighs the first two and 1, for
-    documents without known questions.
+    it answers. `question` weighs the highest of the first two over all sentences, how near the question is to known
+    ones that something answers and that nothing does (`asked.Nearness`), and 1; `alone` weighs the first two and 1,
+    for documents without known questions.
     """
 
     sentence: tuple[float, float, float] = (1.0, 0.0, 0.0)

@@ -3,8 +3,8 @@
     python -m switchboard.training.reranker
 
 Learns from the facts of the customer-service adapter (each wording with the sentence that answers it, and the sentences
-most like it that do not), from the invented help centres of the reader, and from XQuAD where it is present; one in six
-of the unanswerable questions, a wording of every fact and XQuAD's last articles are kept for judging. Writes
+most like it that do not), from the invented help centres of the reader, and from XQuAD where it is present. The
+development questions, a wording of every fact and XQuAD's last articles are kept for judging. Writes
 `adapters/reranker`.
 """
 
@@ -25,9 +25,10 @@ import torch
 from torch.nn import functional
 from tqdm import tqdm
 
+from switchboard.evaluation.questions import read_questions
+from switchboard.followups import search_query
 from switchboard.progress import quietly, to_stderr
-from switchboard.retrieval.asked import Nearness, mean_of_nearest
-from switchboard.retrieval.calibration import read_coverage
+from switchboard.retrieval.asked import Nearness
 from switchboard.retrieval.embedding import SentenceEmbedder, Vectors, open_embedder
 from switchboard.retrieval.focus import part_text, parts_of
 from switchboard.retrieval.index import KnowledgeIndex
@@ -46,10 +47,8 @@ BESIDE = 3
 """Sentences that do not answer, beside the one that does: those most similar to the question."""
 JUDGED_WORDING = 5
 """The wording of a fact that is not trained on, counted from 0."""
-JUDGED_UNKNOWN = 6
-"""Every so manieth unanswerable question is not trained on."""
-JUDGED = 300
-"""Of each kind of question, for fitting the weights."""
+JUDGED = 100
+"""How many of those, for fitting the weights beside the development questions."""
 XQUAD_QUESTIONS = 600
 WORLD_QUESTIONS = 35
 
@@ -107,16 +106,12 @@ def fact_groups(index: KnowledgeIndex, facts: Path, embed: Embed, rng: random.Ra
     for passage in index.passages:
         by_article.setdefault(passage.source.rsplit(".", 1)[0], []).append(passage)
     asked: list[tuple[str, tuple[str, int] | None, str]] = []
-    number = 0
     for article in read_facts(facts):
         for fact in article.facts:
             place = _place(fact, by_article.get(article.name, []))
             for ask in _wordings(fact, rng, judged) if place else ():
                 asked.append((ask, place, fact.says[0]))
-        for question in article.unknown:
-            number += 1
-            if (number % JUDGED_UNKNOWN == 0) == judged:
-                asked.append((question, None, ""))
+        asked += [(question, None, "") for question in article.unknown if not judged]
     return _grouped(parts, asked, embed)
 
 
@@ -257,18 +252,14 @@ class Evidence:
 
 
 def evidence(settings: Settings, embedder: SentenceEmbedder, reranker: CrossEncoder) -> list[Evidence]:
-    """Evidence on questions that neither reranker nor index has seen: what was kept, and evaluation/coverage."""
+    """Evidence on questions that neither reranker nor index has seen: what was kept, and the development questions."""
     rng = random.Random(SEED + 1)  # noqa: S311
     index = KnowledgeIndex.open(settings.knowledge, settings.data, embedder, quietly)
     facts = settings.adapters / "customer-service" / "facts"
-    unknown = [question for article in read_facts(facts) for question in article.unknown]
-    kept = set(unknown[JUDGED_UNKNOWN - 1 :: JUDGED_UNKNOWN])
-    open_ones = embedder.embed_queries([question for question in unknown if question not in kept])
     groups = fact_groups(index, facts, embedder.embed_queries, rng, judged=True)
-    asked = [(g.question, g.texts[0]) for g in rng.sample([g for g in groups if g.answered], JUDGED)]
-    asked += [(g.question, "") for g in groups if not g.answered][:JUDGED]
-    coverage = read_coverage(ROOT / "evaluation" / "coverage")
-    asked += [(row.question, "?" if row.article else "") for row in coverage]
+    asked = [(g.question, g.texts[0]) for g in rng.sample(groups, JUDGED)]
+    development = read_questions(ROOT / "evaluation" / "development.jsonl")
+    asked += [(search_query(question.messages), "?" if question.answerable else "") for question in development]
     by_id = {passage.id: passage for passage in index.passages}
     found = []
     for question, answer in tqdm(asked, unit="question", file=sys.stderr, desc="judging"):
@@ -279,8 +270,7 @@ def evidence(settings: Settings, embedder: SentenceEmbedder, reranker: CrossEnco
         scores = reranker.score(question, texts)
         rows = np.array([[score, *places[place]] for score, place in zip(scores, chosen, strict=True)], np.float32)
         right = texts.index(answer) if answer in texts else -1
-        near = Nearness(ranks.nearness.answered, mean_of_nearest(open_ones, ranks.vector))
-        found.append(Evidence(rows, right, near, bool(answer)))
+        found.append(Evidence(rows, right, ranks.nearness, bool(answer)))
     return found
 
 
