@@ -48,7 +48,7 @@ class FakeRetriever:
         self.passages = list(passages)
         self.threshold = threshold
         self.queries: list[str] = []
-        self.talk: set[str] = set()
+        self.talk: dict[str, str] = {}
 
     def search(self, query: str, k: int) -> SearchResult:
         self.queries.append(query)
@@ -59,5 +59,5 @@ class FakeRetriever:
         ]
         scored.sort(key=lambda p: -p.score)
         covered = tuple(p for p in scored[:k] if p.score >= self.threshold)
-        talk = not covered and query in self.talk
+        talk = self.talk.get(query, "")
         return SearchResult(query, covered, scored[0] if scored else None, self.threshold, 1.0, talk=talk)

@@ -196,7 +196,7 @@ KNOWN = [
     {"question": "why is my box glowing crimson", "source": "router.md", "heading": "Red lamp"},
     {"question": "what is a penalty", "source": "gone.md", "heading": ""},
     {"question": "is my box made of oak", "source": None},
-    {"question": "well done you lot", "source": None, "talk": True},
+    {"question": "well done you lot", "source": None, "answer": "How kind.", "talk": True},
 ]
 
 
@@ -215,10 +215,10 @@ def test_a_known_question_leads_to_the_passage_that_answers_it(bench: Bench) -> 
     assert not ranks.nearness.talk
     assert max(ranks.known.values()) < 0.9
     said = index.searcher.rank("well done you lot").nearness
-    assert said.talk
+    assert said.talk == "How kind."
     assert said.unanswered < 0.9
-    assert index.search("well done you lot", 1).talk
-    assert not found.talk
+    assert index.search("well done you lot", 1).talk == "How kind."
+    assert found.talk == ""
     named = index.fingerprint
     again = bench.start()
     assert again.search("my box is glowing", 1).passages[0].heading == "Red lamp"

@@ -114,20 +114,24 @@ def test_a_message_over_the_budget_is_refused_with_its_length_and_the_limit(pass
     assert 0 < refused.value.limit < 184
 
 
-@pytest.mark.parametrize(("mode", "adapter"), [("rag", None), ("combined", "customer-service")])
-def test_small_talk_is_answered_without_a_search(mode: str, adapter: str | None, passages: list[Passage]) -> None:
-    generator = FakeGenerator()
-    *_, last = ask(Switchboard(generator, FakeRetriever(passages), "Acme"), "Hello there!", mode)
+def test_small_talk_is_answered_without_passages(passages: list[Passage]) -> None:
+    generator, retriever = FakeGenerator(), FakeRetriever(passages)
+    switchboard = Switchboard(generator, retriever, "Acme")
+    *_, last = ask(switchboard, "Hello there!", "combined")
     assert (last.passages, last.abstained) == ((), False)
     assert "No passages were read" in last.notice
-    assert generator.history[-1][1] == adapter
+    assert generator.history[-1][1] == "customer-service"
+    *_, last = ask(switchboard, "Hello there!", "rag")
+    assert last.text.startswith("Hello!")
+    assert len(generator.history) == 1
 
 
-def test_what_the_index_knows_as_small_talk_is_answered_and_not_declined(passages: list[Passage]) -> None:
+@pytest.mark.parametrize("said", ["you lot are stars", "thanks a lot"])
+def test_where_the_adapter_is_no_company_the_reply_is_a_known_one(said: str, passages: list[Passage]) -> None:
     retriever = FakeRetriever(passages)
-    retriever.talk.add("you lot are stars")
-    *_, last = ask(Switchboard(FakeGenerator(), retriever, "Acme"), "you lot are stars", "rag")
-    assert (last.passages, last.abstained) == ((), False)
+    retriever.talk[said] = "How kind of you."
+    *_, last = ask(Switchboard(FakeGenerator(), retriever, "Acme"), said, "rag")
+    assert (last.text, last.passages, last.abstained, last.done) == ("How kind of you.", (), False, True)
     assert "No passages were read" in last.notice
 
 

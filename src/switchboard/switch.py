@@ -27,6 +27,9 @@ from switchboard.types import (
     Token,
 )
 
+_GREETING = "Hello! What would you like to know?"
+"""What is said to small talk that resembles none that is known."""
+
 
 @dataclass(frozen=True)
 class Turn:
@@ -82,10 +85,10 @@ class Switchboard:
         answer = Answer(mode=chosen.name, notice=notice)
         read: tuple[Passage, ...] = ()
         quotes: tuple[Quote, ...] = ()
-        talk = chosen.searches and is_small_talk(conversation[-1].content)
+        talk, reply = chosen.searches and is_small_talk(conversation[-1].content), ""
         if chosen.searches and not talk:
             found = self.retriever.search(search_query(conversation), settings.passages)
-            talk = found.talk
+            talk, reply = bool(found.talk and not found.passages), found.talk
             answer = replace(
                 answer,
                 passages=found.passages,
@@ -97,9 +100,12 @@ class Switchboard:
                 return Turn(replace(answer, text=_not_covered(self.company), abstained=True, notice=why, done=True))
             read, quotes = found.read, found.quotes if self.quoting and adapter else ()
         if talk:
-            # An adapter that its mode can do without knows passages and nothing else: the base is better company.
-            adapter = adapter if chosen.needs_adapter else None
-            answer = replace(answer, notice=notice or "No passages were read, as nothing was asked.")
+            notice = notice or "No passages were read, as nothing was asked."
+            if not chosen.needs_adapter:
+                # An adapter that its mode can do without knows passages and nothing else: no company.
+                reply = reply or self.retriever.search(conversation[-1].content, 1).talk or _GREETING
+                return Turn(replace(answer, text=reply, notice=notice, done=True))
+            answer = replace(answer, notice=notice)
         budget = min(PROMPT_TOKENS, self.generator.context_tokens - settings.max_tokens)
         prompt = build_prompt(conversation, read, self.company, self.generator.count_tokens, budget)
         texts = (*(f"{p.label}\n{p.text}" for p in answer.passages), *(m.content for m in conversation))

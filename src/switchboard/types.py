@@ -81,10 +81,10 @@ class SearchResult:
     """What a search found.
 
     `passages` come best first and are empty when nothing reached `threshold`, or when `coverage`, the probability
-    that they answer the query at all, is too low (None where it was not estimated); `talk` says that then nothing was
-    asked. `nearest` is the closest passage either way, None only for an empty index. `query` is what was searched for,
-    which differs from the question when that was a follow-up. `quotes`, best first, are what a model reads of the
-    passages; none where it reads all.
+    that they answer the query at all, is too low (None where it was not estimated). `talk` is a reply, where the query
+    resembles small talk most. `nearest` is the closest passage either way, None only for an empty index. `query` is
+    what was searched for, which differs from the question when that was a follow-up. `quotes`, best first, are what a
+    model reads of the passages; none where it reads all.
     """
 
     query: str
@@ -94,7 +94,7 @@ class SearchResult:
     milliseconds: float
     quotes: tuple[Quote, ...] = ()
     coverage: float | None = None
-    talk: bool = False
+    talk: str = ""
 
     @property
     def read(self) -> tuple[Passage, ...]:

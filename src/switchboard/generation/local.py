@@ -29,7 +29,7 @@ from switchboard.generation.figures import FigureLimit, FigureTokens
 from switchboard.generation.model import LoadedModel
 from switchboard.generation.prefix_cache import PrefixCache
 from switchboard.generation.quoting import write
-from switchboard.generation.replies import Choice, Replies, choose
+from switchboard.generation.replies import Choice, Replies, choose, priors
 from switchboard.types import Completion, GenerationSettings, Grounding, Message, Quote, Token
 
 WAIT_SECONDS = 0.2
@@ -197,6 +197,10 @@ class LocalGenerator:
             shown += new
             yield replace(like, text=new, copied=not computed)
 
+    def text(self, tokens: Sequence[int]) -> str:
+        """What tokens say."""
+        return str(self._tokenizer.decode(tokens, skip_special_tokens=True))
+
     def _limit(self, grounding: Grounding | None) -> FigureLimit | None:
         return FigureLimit(self._figure_tokens, grounding) if grounding and grounding.passages else None
 
@@ -204,6 +208,13 @@ class LocalGenerator:
         """Which reply an adapter chooses after each prompt. Raises KeyError where it brings none."""
         with self._lock, self._wearing(adapter):
             return [self._choice(self._adapters.replies[adapter], prompt, adapter)[0] for prompt in asked]
+
+    def priors(self, prompt: Sequence[Message], adapter: str) -> list[float]:
+        """How likely an adapter's replies are after a prompt that asks nothing. Raises KeyError where it has none."""
+        ids = self._encode(prompt, generation_prompt=True)
+        with self._lock, self._wearing(adapter):
+            logits, cache, _ = compute(self._read, ids, self._message_ends(prompt, ids), adapter)
+            return compute(priors, self._model, self._adapters.replies[adapter], logits, cache)
 
     def _choice(self, replies: Replies, prompt: Sequence[Message], adapter: str | None) -> tuple[Choice, Token]:
         """A reply, and the token that counts as its tokens do."""

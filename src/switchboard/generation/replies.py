@@ -2,7 +2,8 @@
 
 What a small model remembers of a fact is mostly enough to tell its reply from all others and seldom enough to write it
 without a slip: a figure of the next plan, two replies joined to a third that was never true. So an adapter may bring
-the replies it was taught (`replies.json` beside its weights), and the answer is the likeliest one of them. It is found
+the replies it was taught (`replies.json` beside its weights), and the answer is the likeliest one of them, those that
+are likely whatever is asked apart. It is found
 by a beam search over their tokens, in which only a token that goes on with some reply is allowed. (Constrained beam
 search over a prefix tree: De Cao and others, Autoregressive entity retrieval, ICLR 2021.) Nothing is searched for: the
 tree knows no question, and the choice is made by the model's probabilities alone.
@@ -22,7 +23,13 @@ from transformers import DynamicCache
 
 REPLIES_FILE = "replies.json"
 BEAMS = 4
-"""Beginnings of replies that are followed at a time."""
+"""Beginnings of replies that are followed at a time. Of 60 development questions one had the right reply for 40 %, two
+for 53 %, four for 60 % and eight for 60 %."""
+PRIOR = 0.2
+"""How much of a reply's log probability without a question is taken off: what is likely whatever is asked is a poor
+answer. On the same questions 0.2 made 60 % right 65 %, and 0.5 less. From: Holtzman and others, Surface form
+competition, EMNLP 2021, whose domain-conditional PMI takes off all of it."""
+NEUTRAL = "Hello, I have a question."
 
 
 @dataclass
@@ -38,23 +45,27 @@ class Replies:
     """An adapter's replies as a tree of tokens.
 
     `tokens` are the replies, each with the token that ends it. Where the sentence that declines, `decline`, is likelier
-    than the likeliest reply by more than `margin`, a natural logarithm, the answer is that sentence.
+    than the likeliest reply by more than `margin`, a natural logarithm, the answer is that sentence. `priors` are the
+    replies' log probabilities after NEUTRAL, which says nothing of what they answer.
     """
 
     tokens: tuple[tuple[int, ...], ...]
     decline: tuple[int, ...]
     margin: float
     tree: Node
+    priors: tuple[float, ...] = ()
 
     @classmethod
-    def of(cls, replies: Sequence[str], decline: str, margin: float, tokenizer: Any) -> Replies:
-        """Make the tree of the replies' texts."""
+    def of(
+        cls, replies: Sequence[str], decline: str, margin: float, tokenizer: Any, priors: Sequence[float] = ()
+    ) -> Replies:
+        """Make the tree of the replies' texts, which are all different."""
         end = int(tokenizer.eos_token_id)
 
         def ids(text: str) -> tuple[int, ...]:
             return (*tokenizer.encode(text, add_special_tokens=False), end)
 
-        rows = tuple(ids(text) for text in dict.fromkeys(replies))
+        rows = tuple(ids(text) for text in replies)
         tree = Node()
         for number, row in enumerate(rows):
             node = tree
@@ -62,7 +73,7 @@ class Replies:
             for token in row:
                 node = node.following.setdefault(token, Node())
                 node.replies.append(number)
-        return cls(rows, ids(decline), margin, tree)
+        return cls(rows, ids(decline), margin, tree, tuple(priors) or (0.0,) * len(rows))
 
 
 @dataclass(frozen=True)
@@ -80,9 +91,26 @@ def read_replies(adapter: Path, tokenizer: Any) -> Replies | None:
     try:
         row = json.loads((adapter / REPLIES_FILE).read_text(encoding="utf-8"))
         replies = [str(text) for text in row["replies"]]
-        return Replies.of(replies, str(row["decline"]), float(row["margin"]), tokenizer) if replies else None
+        priors = [float(value) for value in row.get("priors", [])]
+        if not replies or len(set(replies)) < len(replies) or (priors and len(priors) != len(replies)):
+            return None
+        return Replies.of(replies, str(row["decline"]), float(row["margin"]), tokenizer, priors)
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+@torch.inference_mode()
+def priors(model: Any, replies: Replies, logits: torch.Tensor, cache: DynamicCache, batch: int = 16) -> list[float]:
+    """The log probability of each reply after a prompt whose states are in `cache`, which is left as it was."""
+    first = logits.float().log_softmax(-1)
+    found: list[float] = []
+    for start in range(0, len(replies.tokens), batch):
+        rows = replies.tokens[start : start + batch]
+        states = copy.deepcopy(cache)
+        states.batch_repeat_interleave(len(rows))
+        rests = _rest(model, rows, states)
+        found += [float(first[row[0]]) + rest for row, rest in zip(rows, rests, strict=True)]
+    return found
 
 
 Beam = tuple[float, tuple[int, ...], Node]
@@ -116,7 +144,7 @@ def choose(model: Any, replies: Replies, logits: torch.Tensor, cache: DynamicCac
     whole = [replies.tokens[node.replies[0]] for _, _, node in beams]
     rests = [row[len(written) - 1 :] for row, (_, written, _) in zip(whole, beams, strict=True)]
     scores = [score + rest for (score, _, _), rest in zip(beams, _rest(model, rests, cache), strict=True)]
-    best = max(range(len(scores)), key=lambda row: scores[row])
+    best = max(range(len(scores)), key=lambda row: scores[row] - PRIOR * replies.priors[beams[row][2].replies[0]])
     return Choice(whole[best][:-1], declining - scores[best], steps)
 
 

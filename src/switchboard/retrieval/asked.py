@@ -9,7 +9,7 @@ documents by queries: Nogueira and others, Document expansion by query predictio
 
 `answer` may be left out; it tells which sentence of the section answers. A `source` of null says that nothing does:
 a new question that resembles such ones is likely not covered either. With `"talk": true` beside it, it is no question
-but small talk, which is answered without passages.
+but small talk, and `answer` is the reply to it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -59,12 +60,12 @@ class Asked:
 class Nearness(NamedTuple):
     """How near a question is to the known ones that something answers and that nothing does; 0 where none are known.
 
-    See `soft_maximum`. `talk`: the nearest of all is small talk.
+    See `soft_maximum`. `talk` is the reply to the nearest of all, if that is small talk.
     """
 
     answered: float
     unanswered: float
-    talk: bool = False
+    talk: str = ""
 
 
 def nearest(vectors: Vectors, vector: Vectors) -> float:
@@ -97,16 +98,17 @@ class AskedQuestions:
         store: PassageStore,
         answered_by: Sequence[Place | None],
         texts: Mapping[str, str],
-        talk: Collection[int] = (),
+        talk: Mapping[int, str] = MappingProxyType({}),
     ) -> None:
         """`answered_by` has the place of each question's answer, the question's id in the store being its number;
-        `texts`, by passage, the words of all its questions; `talk` are the numbers of those that are small talk."""
+        `texts`, by passage, the words of all its questions; `talk` has the replies to small talk, by number."""
         self._store = store
         self._answered_by = tuple(answered_by)
         self.texts = texts
         self._answered = self._stored(number for number, place in enumerate(answered_by) if place)
         self._unanswered = self._stored(n for n, place in enumerate(answered_by) if not place and n not in talk)
         self._talk = self._stored(talk)
+        self._replies = tuple(talk.values())
 
     def nearest(self, vector: Vectors, n: int) -> dict[Place, float]:
         """Where the n nearest questions are answered, with the similarity of the nearest one of each place."""
@@ -119,16 +121,19 @@ class AskedQuestions:
 
     def nearness(self, vector: Vectors) -> Nearness:
         """How near the known questions are to a vector of shape (dimensions,)."""
+        answered, unanswered = soft_maximum(self._answered, vector), soft_maximum(self._unanswered, vector)
+        if not self._replies:
+            return Nearness(answered, unanswered)
+        similarity = self._talk @ vector
         others = max(nearest(self._answered, vector), nearest(self._unanswered, vector), TALK)
-        return Nearness(
-            soft_maximum(self._answered, vector),
-            soft_maximum(self._unanswered, vector),
-            nearest(self._talk, vector) > others,
-        )
+        reply = self._replies[int(similarity.argmax())] if similarity.max() > others else ""
+        return Nearness(answered, unanswered, reply)
 
     def _stored(self, numbers: Iterable[int]) -> Vectors:
+        """The vectors of questions, in their order."""
         ids = [str(number) for number in numbers]
-        return np.array(list(self._store.vectors(ids).values()) if ids else [], np.float32)
+        found = self._store.vectors(ids) if ids else {}
+        return np.array([found[i] for i in ids if i in found], np.float32)
 
     def close(self) -> None:
         """Release the store's files."""
@@ -170,10 +175,11 @@ def open_asked(
     for passage in passages:
         sections.setdefault((passage.source, passage.heading), []).append(passage)
     usable: list[tuple[str, Place | None]] = []
-    talk: set[int] = set()
+    talk: dict[int, str] = {}
     for row in asked:
         if row.source is None:
-            talk.update([len(usable)] if row.talk else [])
+            if row.talk:
+                talk[len(usable)] = row.answer
             usable.append((row.question, None))
         elif pieces := sections.get((row.source, row.heading)):
             usable.append((row.question, _place(row, pieces)))

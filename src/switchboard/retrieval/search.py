@@ -160,18 +160,18 @@ def search_passages(
     found, quotes = scored[:k], tuple[Quote, ...]()
     if covered and scores:
         rankings, candidates = [scores], scored
-        parts = sub_questions(query)
+        last, _, before = query.partition("\n")  # a follow-up's query ends with the questions it follows
+        parts = [f"{part.question} {part.context}".strip() for part in sub_questions(last)]
         if parts:
-            each = [looked_up(" ".join(part).strip()) for part in parts]  # an embedder weighs the beginning most
+            each = [looked_up(f"{part}\n{before}".strip()) for part in parts]  # the beginning weighs most
             rankings, candidates = [row[2] for row in each], [passage for row in each for passage in row[1]]
-        elif asks_of_each(query):
+        elif asks_of_each(last):
             rankings = [scores, _of_others(scores)]
         found, quotes = focused(candidates, rankings, k, max(k, PARTS))
     if not covered:
         found, quotes = [], ()
     took = (time.perf_counter() - began) * 1000
-    talk = not covered and ranks.nearness.talk
-    return SearchResult(query, tuple(found), nearest, threshold, took, quotes, coverage, talk)
+    return SearchResult(query, tuple(found), nearest, threshold, took, quotes, coverage, ranks.nearness.talk)
 
 
 def _scores(

@@ -12,19 +12,22 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from switchboard.build import load_generator
 from switchboard.errors import SettingsError
 from switchboard.evaluation.questions import read_questions
-from switchboard.generation.replies import REPLIES_FILE
+from switchboard.evaluation.score import score
+from switchboard.generation.replies import NEUTRAL, REPLIES_FILE
 from switchboard.progress import to_stderr
 from switchboard.prompts import PROMPT_TOKENS, build_prompt
 from switchboard.settings import Settings
+from switchboard.types import Answer, Message
 
-WRONGLY = 0.06
-"""The share of answerable questions that may be declined."""
+WRONGLY = 0.1
+"""The share of answerable questions that may be declined; the development questions are harder than most."""
 
 
 def margin_for(answerable: Sequence[float], allowed: float = WRONGLY) -> float:
@@ -38,30 +41,45 @@ def margin_for(answerable: Sequence[float], allowed: float = WRONGLY) -> float:
 
 
 def main() -> None:
-    """Set the margin on half of the questions and say on the other half what comes of it."""
+    """Measure the priors, set the margin on half of the questions and say on the other half what comes of it."""
     name, path = sys.argv[1], Path(sys.argv[2])
     settings = Settings.from_environment()
-    generator, _ = load_generator(settings, to_stderr)
     file = settings.adapters / name / REPLIES_FILE
     if not file.is_file():
         raise SettingsError(f"The adapter '{name}' brings no replies: set `taught_replies: true` in its recipe.")
+    row = json.loads(file.read_text(encoding="utf-8"))
+    generator, _ = load_generator(settings, to_stderr)
+
+    def prompt(messages: Sequence[Message]) -> list[Message]:
+        return build_prompt(messages, (), settings.company, generator.count_tokens, PROMPT_TOKENS)
+
+    to_stderr(f"How likely {len(row['replies']):,} replies are whatever is asked ...")
+    row["priors"] = [round(value, 2) for value in generator.priors(prompt([Message("user", NEUTRAL)]), name)]
+    _write(file, row)
+    generator, _ = load_generator(settings, to_stderr)
     halves: tuple[dict[bool, list[float]], ...] = ({True: [], False: []}, {True: [], False: []})
+    right = asked = 0
     questions = [q for q in read_questions(path) if (q.answerable and not q.changed) or q.decline]
     for number, question in enumerate(tqdm(questions, unit="question", file=sys.stderr)):
-        prompt = build_prompt(question.messages, (), settings.company, generator.count_tokens, PROMPT_TOKENS)
-        (choice,) = generator.choices([prompt], name)
+        (choice,) = generator.choices([prompt(question.messages)], name)
         halves[number % 2][question.answerable].append(choice.decline)
+        if question.answerable:
+            asked += 1
+            answer = Answer("fine-tuned", text=generator.text(choice.tokens))
+            right += score(question, answer).all_facts
     margin = round(margin_for(halves[0][True]), 2)
-    said = {
-        "judged_on": sum(map(len, halves[1].values())),
-        "answerable_declined": _share_above(halves[1][True], margin),
-        "unanswerable_declined": _share_above(halves[1][False], margin),
-    }
-    row = json.loads(file.read_text(encoding="utf-8"))
-    replies = row.pop("replies")
-    text = json.dumps({**row, "margin": margin, **said, "replies": replies}, indent=0, ensure_ascii=False)
-    file.write_text(text + "\n", encoding="utf-8")
-    to_stderr(json.dumps({"margin": margin, **said}))
+    row["margin"] = margin
+    row["judged_on"] = sum(map(len, halves[1].values()))
+    row["answerable_declined"] = _share_above(halves[1][True], margin)
+    row["unanswerable_declined"] = _share_above(halves[1][False], margin)
+    _write(file, row)
+    said = {key: value for key, value in row.items() if key not in {"replies", "priors"}}
+    to_stderr(json.dumps({**said, "right_replies": round(right / max(1, asked), 3)}))
+
+
+def _write(file: Path, row: dict[str, Any]) -> None:
+    ordered = {key: row[key] for key in sorted(row, key=lambda key: key in {"replies", "priors"})}
+    file.write_text(json.dumps(ordered, indent=0, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _share_above(scores: Sequence[float], above: float) -> float:

@@ -53,7 +53,7 @@ def small_talk(data: Path) -> Iterator[dict[str, str | bool | None]]:
         for record in read_records([data / name], data):
             said, reply = record.messages[0].content, record.messages[-1].content
             if len(record.messages) == 2 and not declined(reply) and not any(map(str.isdigit, reply)):
-                yield {"question": said, "source": None, "talk": True}
+                yield {"question": said, "source": None, "answer": reply, "talk": True}
 
 
 def main() -> None:
