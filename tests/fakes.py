@@ -59,5 +59,7 @@ class FakeRetriever:
         ]
         scored.sort(key=lambda p: -p.score)
         covered = tuple(p for p in scored[:k] if p.score >= self.threshold)
-        talk = self.talk.get(query, "")
-        return SearchResult(query, covered, scored[0] if scored else None, self.threshold, 1.0, talk=talk)
+        return SearchResult(query, covered, scored[0] if scored else None, self.threshold, 1.0)
+
+    def small_talk(self, message: str) -> str:
+        return self.talk.get(message, "")

@@ -212,13 +212,10 @@ def test_a_known_question_leads_to_the_passage_that_answers_it(bench: Bench) -> 
     ranks = index.searcher.rank("is my box made of oak")
     assert ranks.nearness.unanswered == pytest.approx(1, abs=1e-5)
     assert ranks.nearness.answered < 1
-    assert not ranks.nearness.talk
     assert max(ranks.known.values()) < 0.9
-    said = index.searcher.rank("well done you lot").nearness
-    assert said.talk == "How kind."
-    assert said.unanswered < 0.9
-    assert index.search("well done you lot", 1).talk == "How kind."
-    assert found.talk == ""
+    assert index.searcher.rank("well done you lot").nearness.unanswered < 0.9
+    assert index.small_talk("well done you lot") == "How kind."
+    assert index.small_talk("my box is glowing") == ""
     named = index.fingerprint
     again = bench.start()
     assert again.search("my box is glowing", 1).passages[0].heading == "Red lamp"

@@ -12,7 +12,7 @@ from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 from switchboard.generation.adapters import Adapters
 from switchboard.generation.local import LocalGenerator
 from switchboard.generation.model import LoadedModel
-from switchboard.generation.replies import BEAMS, REPLIES_FILE, Replies, choose, read_replies
+from switchboard.generation.replies import BEAMS, REPLIES_FILE, Replies, choose, measure_priors, read_replies
 from switchboard.prompts import SERVICE_DECLINE
 from switchboard.training.calibrate_replies import margin_for
 from switchboard.training.data import Record
@@ -67,6 +67,24 @@ def test_with_beams_for_all_it_is_the_likeliest_reply(model: LlamaForCausalLM) -
         assert found.tokens == best[:-1]
         declining = likelihood(model, prompt, taught.decline)
         assert found.decline == pytest.approx(declining - expected[best], abs=1e-3)
+
+
+def test_what_is_likely_whatever_is_asked_is_weighed_less(model: LlamaForCausalLM) -> None:
+    prompt = torch.randint(0, 200, (1, 7), generator=torch.Generator().manual_seed(3))
+    plain = Replies.of(TEXTS[:BEAMS], DECLINE, 0.0, tiny_tokenizer())
+    best = plain.tokens.index((*choose(model, plain, *read(model, prompt)).tokens, tiny_tokenizer().eos_token_id))
+    likely = [1000.0 if number == best else 0.0 for number in range(BEAMS)]
+    weighed = Replies.of(TEXTS[:BEAMS], DECLINE, 0.0, tiny_tokenizer(), likely)
+    assert choose(model, weighed, *read(model, prompt)).tokens != plain.tokens[best][:-1]
+
+
+def test_priors_are_the_replies_own_likelihoods_and_leave_the_states_alone(model: LlamaForCausalLM) -> None:
+    prompt = torch.randint(0, 200, (1, 7), generator=torch.Generator().manual_seed(4))
+    logits, cache = read(model, prompt)
+    before = cache.layers[0].keys.clone()
+    found = measure_priors(model, replies(), logits, cache, batch=2)
+    assert found == pytest.approx([likelihood(model, prompt, row) for row in replies().tokens], abs=1e-3)
+    torch.testing.assert_close(cache.layers[0].keys, before)
 
 
 def engine(model: LlamaForCausalLM, taught: Replies) -> LocalGenerator:
@@ -138,8 +156,9 @@ def test_replies_that_cannot_be_read_are_none(tmp_path: Path) -> None:
     assert read_replies(tmp_path, tiny_tokenizer()) is None
     (tmp_path / REPLIES_FILE).write_text("{", encoding="utf-8")
     assert read_replies(tmp_path, tiny_tokenizer()) is None
-    (tmp_path / REPLIES_FILE).write_text('{"decline": "No.", "margin": 0, "replies": []}', encoding="utf-8")
-    assert read_replies(tmp_path, tiny_tokenizer()) is None
+    for row in ('"replies": []', '"replies": ["a", "a"]', '"replies": ["a", "b"], "priors": [1.0]'):
+        (tmp_path / REPLIES_FILE).write_text(f'{{"decline": "No.", "margin": 0, {row}}}', encoding="utf-8")
+        assert read_replies(tmp_path, tiny_tokenizer()) is None
 
 
 def test_the_margin_declines_no_more_than_is_allowed() -> None:

@@ -13,6 +13,7 @@ ONE_THING = [
     "how long do refunds take",
     "Is there a fee, or is it free?",
     "We moved when the lease ended and the router is still there. Who do I tell?",
+    "When I log in I get an error. How do I mend that?",
     "",
 ]
 TWO_THINGS = [
@@ -49,10 +50,24 @@ def test_what_is_told_goes_with_every_question_and_a_leaning_one_has_the_one_bef
     ]
 
 
-def test_more_than_three_are_not_followed() -> None:
-    assert len(sub_questions("What is red paint? What is blue paint? What is pink paint? What is grey paint?")) == MOST
+def test_what_is_asked_after_the_third_stays_with_it() -> None:
+    found = sub_questions("What is red paint? What is blue paint? What is pink paint? What is grey paint?")
+    assert len(found) == MOST
+    assert found[-1].question == "What is pink paint? What is grey paint?"
+
+
+def test_a_question_without_a_subject_stays_with_the_one_before() -> None:
+    found = sub_questions("How do I move house? When can I do this? And can I pay by card?")
+    assert [part.question for part in found] == ["How do I move house? When can I do this?", "And can I pay by card?"]
+
+
+def test_questions_that_lean_on_each_other_keep_their_subject() -> None:
+    found = sub_questions("How do I move house? Does it cost anything? And can I do it online?")
+    assert found[2].context == "How do I move house? Does it cost anything?"
 
 
 def test_one_question_about_two_things_asks_for_each() -> None:
     assert asks_of_each("How many months is the contract for each?")
     assert not asks_of_each("How do I reach the team?")
+    assert not asks_of_each("How much do I save each month by paying by direct debit?")
+    assert not asks_of_each("Both my children have left home, can I get a smaller plan?")

@@ -66,9 +66,9 @@ def search_query(conversation: Sequence[Message]) -> str:
     """The text to search for: the last question, with the questions it follows after it, the latest first.
 
     `conversation` ends with the user's question. Only the visitor's own words are used: an answer may be wrong.
-    The question itself comes first, as an embedder weighs the beginning most and cuts off the end.
+    The question itself comes first, as an embedder weighs the beginning most and cuts off the end. Each is one line.
     """
-    questions = [message.content.strip() for message in conversation if message.role == "user"]
+    questions = [" ".join(message.content.split()) for message in conversation if message.role == "user"]
     chain = [questions[-1]]
     for earlier in reversed(questions[:-1]):
         if len(chain) == MAX_QUESTIONS or not is_follow_up(chain[-1]):

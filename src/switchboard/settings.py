@@ -27,7 +27,7 @@ class Settings:
     `model` and `embedder` are `packaged` (carried by a PyPI wheel), a Hub id or a local folder. `data` holds
     everything that is made at run time: models, index, feedback. `threshold` is the cosine similarity under
     which a question counts as not covered; None takes the one calibrated for the embedder. With `quoting` answers over
-    passages are made of their sentences; a larger model may write freely.
+    passages are made of their sentences, and others of replies that were taught; a larger model may write freely.
     """
 
     model: str = "packaged"

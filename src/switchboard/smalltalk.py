@@ -1,4 +1,4 @@
-"""Small talk: what is said to a help desk without asking it anything, so that nothing is looked up for it."""
+"""Small talk: what is said to a help desk without asking it anything, so that no passages are read for it."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from switchboard.followups import content_words, is_follow_up
 
 MOST = 3
-"""Sub-questions that are looked at; later ones are searched for with the whole message alone."""
+"""Sub-questions that are told apart; later ones stay with the last of them."""
 _LEAST_WORDS = 3
 """Words that a part must have to be a question of its own."""
 
@@ -33,12 +33,18 @@ _JOINT = re.compile(
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 _OPENS = re.compile(
     rf"^(?:(?:and|also|then|or|plus|second(?:ly)?|so|but)\b[\s,:]*)*{_BEFORE}"
-    rf"(?:{_INTERROGATIVE}|(?:if|when|once)\b.*\b{_WORDED}|(?:i|we) (?:also )?(?:need|want|would like) to know\b)",
+    rf"(?:{_INTERROGATIVE}|(?:if|when|once)\b.*\b{_WORDED})",
     re.IGNORECASE,
 )
+_KNOWS = re.compile(r"^(?:and )?(?:i|we)(?:'d)? (?:also )?(?:need|want|would like|like) to know\b", re.IGNORECASE)
 
 
-_EACH = re.compile(r"\b(?:each|both|respectively|vs|versus|two (?:things|questions)|which two)\b", re.IGNORECASE)
+_EACH = re.compile(
+    r"\beach(?:\s+of\b|\s*[?.!]|\s*$)"
+    r"|\b(?:for|of|in|on|is|are) (?:each|both)(?!\s+(?:day|week|month|year|time|bill)s?\b)"
+    r"|\b(?:respectively|vs|versus|which two)\b",
+    re.IGNORECASE,
+)
 
 
 def asks_of_each(message: str) -> bool:
@@ -68,17 +74,23 @@ def sub_questions(message: str) -> list[SubQuestion]:
     asked: list[str] = []
     told: list[str] = []
     for sentence in filter(None, map(str.strip, _SENTENCE.split(message))):
-        if sentence.endswith("?") or _OPENS.match(sentence):
-            asked += _pieces(sentence)
-        else:
+        if not (
+            sentence.endswith("?") or (sentence[-1] not in ".!" and _OPENS.match(sentence)) or _KNOWS.match(sentence)
+        ):
             told.append(sentence)
-    asked = [piece for piece in asked if content_words(piece)]  # not "and why?"
+            continue
+        for piece in _pieces(sentence):
+            if asked and (not content_words(piece) or len(asked) == MOST):
+                asked[-1] += f" {piece}"  # "and why?"
+            elif content_words(piece):
+                asked.append(piece)
     if len(asked) < 2:
         return []
-    return [
-        SubQuestion(piece, " ".join([*told, *(asked[n - 1 : n] if n and is_follow_up(piece) else [])]))
-        for n, piece in enumerate(asked[:MOST])
-    ]
+    found: list[SubQuestion] = []
+    for piece in asked:
+        before = found[-1] if found and is_follow_up(piece) else None
+        found.append(SubQuestion(piece, f"{before.context} {before.question}".strip() if before else " ".join(told)))
+    return found
 
 
 def _pieces(sentence: str) -> list[str]:

@@ -27,6 +27,7 @@ from switchboard.types import (
     Token,
 )
 
+_NOTHING_ASKED = "No passages were read, as nothing was asked."
 _GREETING = "Hello! What would you like to know?"
 """What is said to small talk that resembles none that is known."""
 
@@ -35,7 +36,7 @@ _GREETING = "Hello! What would you like to know?"
 class Turn:
     """A turn up to where the model begins to write, which it does not where `answer` is `done` already.
 
-    `grounding` is given where there are passages: the answer's figures have to stand in them or in the conversation.
+    With passages `grounding` says what the answer's figures have to stand in; without, what an adapter is asked.
     """
 
     answer: Answer
@@ -85,34 +86,37 @@ class Switchboard:
         answer = Answer(mode=chosen.name, notice=notice)
         read: tuple[Passage, ...] = ()
         quotes: tuple[Quote, ...] = ()
-        talk, reply = chosen.searches and is_small_talk(conversation[-1].content), ""
+        said = conversation[-1].content
+        reply = self.retriever.small_talk(said) if chosen.searches else ""
+        talk = chosen.searches and is_small_talk(said)
         if chosen.searches and not talk:
-            found = self.retriever.search(search_query(conversation), settings.passages)
-            talk, reply = bool(found.talk and not found.passages), found.talk
+            query = search_query(conversation)
+            found = self.retriever.search(query, settings.passages)
+            # What is found for small talk in a conversation is what was found for the question before it.
+            talk = bool(reply) and (not found.passages or "\n" in query)
+        if chosen.searches and not talk:
             answer = replace(
                 answer,
                 passages=found.passages,
                 nearest=found.nearest,
                 metrics=Metrics(retrieval_ms=found.milliseconds),
             )
-            if not found.passages and not talk:
+            if not found.passages:
                 why = _why_not_covered(found)
                 return Turn(replace(answer, text=_not_covered(self.company), abstained=True, notice=why, done=True))
             read, quotes = found.read, found.quotes if self.quoting and adapter else ()
         if talk:
-            notice = notice or "No passages were read, as nothing was asked."
+            answer = replace(answer, notice=_NOTHING_ASKED)
             if not chosen.needs_adapter:
                 # An adapter that its mode can do without knows passages and nothing else: no company.
-                reply = reply or self.retriever.search(conversation[-1].content, 1).talk or _GREETING
-                return Turn(replace(answer, text=reply, notice=notice, done=True))
-            answer = replace(answer, notice=notice)
+                return Turn(replace(answer, text=reply or _GREETING, done=True))
         budget = min(PROMPT_TOKENS, self.generator.context_tokens - settings.max_tokens)
         prompt = build_prompt(conversation, read, self.company, self.generator.count_tokens, budget)
         texts = (*(f"{p.label}\n{p.text}" for p in answer.passages), *(m.content for m in conversation))
         if answer.passages:
             grounding = Grounding(texts, len(answer.passages), READER_DECLINE, quotes)
             return Turn(answer, prompt, adapter, grounding)
-        if chosen.searches or not adapter or not self.quoting or is_small_talk(conversation[-1].content):
+        if chosen.searches or not adapter or not self.quoting or is_small_talk(said):
             return Turn(answer, prompt, adapter)
         return Turn(answer, prompt, adapter, Grounding(asked=self._asked(prompt)))
 

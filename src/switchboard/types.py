@@ -81,10 +81,9 @@ class SearchResult:
     """What a search found.
 
     `passages` come best first and are empty when nothing reached `threshold`, or when `coverage`, the probability
-    that they answer the query at all, is too low (None where it was not estimated). `talk` is a reply, where the query
-    resembles small talk most. `nearest` is the closest passage either way, None only for an empty index. `query` is
-    what was searched for, which differs from the question when that was a follow-up. `quotes`, best first, are what a
-    model reads of the passages; none where it reads all.
+    that they answer the query at all, is too low (None where it was not estimated); `nearest` is the closest passage
+    either way, None only for an empty index. `query` is what was searched for, which differs from the question
+    when that was a follow-up. `quotes`, best first, are what a model reads of the passages; none where it reads all.
     """
 
     query: str
@@ -94,7 +93,6 @@ class SearchResult:
     milliseconds: float
     quotes: tuple[Quote, ...] = ()
     coverage: float | None = None
-    talk: str = ""
 
     @property
     def read(self) -> tuple[Passage, ...]:
@@ -155,7 +153,8 @@ class Token:
     """One step of generation: `text` is what it adds to the answer, empty inside a multi-byte character.
 
     A step that is `waiting` for the model, which answers somebody else, adds nothing; it is there so that the visitor
-    can be told, and can stop. One that was `copied` from a passage cost no computing.
+    can be told, and can stop. One that was `copied` from a passage or a taught
+    reply cost no computing.
     """
 
     text: str
@@ -252,3 +251,6 @@ class Retriever(Protocol):
 
     def search(self, query: str, k: int) -> SearchResult:
         """Find at most k passages, best first."""
+
+    def small_talk(self, message: str) -> str:
+        """A reply, where a message resembles known small talk more than any known question; else nothing."""

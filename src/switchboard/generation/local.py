@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import replace
 from functools import partial
-from itertools import islice, pairwise
+from itertools import islice
 from typing import Any
 
 import torch
@@ -29,7 +29,7 @@ from switchboard.generation.figures import FigureLimit, FigureTokens
 from switchboard.generation.model import LoadedModel
 from switchboard.generation.prefix_cache import PrefixCache
 from switchboard.generation.quoting import write
-from switchboard.generation.replies import Choice, Replies, choose, priors
+from switchboard.generation.replies import Choice, Replies, choose, measure_priors
 from switchboard.types import Completion, GenerationSettings, Grounding, Message, Quote, Token
 
 WAIT_SECONDS = 0.2
@@ -123,7 +123,8 @@ class LocalGenerator:
         """Answer many prompts, greedily and in batches; `progress` is told how many more are done."""
         ids = [self._encode(prompt, generation_prompt=True) for prompt in prompts]
         done: dict[int, Completion] = {}
-        for row in [row for row, g in enumerate(groundings) if g and (g.quotes or g.asked)]:
+        brings = (adapter or "") in self._adapters.replies
+        for row in [row for row, g in enumerate(groundings) if g and (g.quotes or (g.asked and brings))]:
             done[row] = self._completed(prompts[row], settings, adapter, groundings[row], len(ids[row]))
             progress(1)
         left = [row for row in range(len(ids)) if row not in done]
@@ -214,7 +215,7 @@ class LocalGenerator:
         ids = self._encode(prompt, generation_prompt=True)
         with self._lock, self._wearing(adapter):
             logits, cache, _ = compute(self._read, ids, self._message_ends(prompt, ids), adapter)
-            return compute(priors, self._model, self._adapters.replies[adapter], logits, cache)
+            return compute(measure_priors, self._model, self._adapters.replies[adapter], logits, cache)
 
     def _choice(self, replies: Replies, prompt: Sequence[Message], adapter: str | None) -> tuple[Choice, Token]:
         """A reply, and the token that counts as its tokens do."""
@@ -232,13 +233,17 @@ class LocalGenerator:
             if tokens in said or (declines and (said or number < len(asked))):
                 continue
             for place, text in enumerate(self._growing(tokens)):
-                yield replace(like, text=" " + text if said and not place else text, copied=place >= choice.steps)
+                yield replace(like, text=" " + text if said and not place else text, copied=bool(said or place))
             said.add(tokens)
 
     def _growing(self, tokens: Sequence[int]) -> Iterator[str]:
-        """What each token adds to the text."""
-        texts = [self._tokenizer.decode(tokens[:n], skip_special_tokens=True) for n in range(len(tokens) + 1)]
-        yield from (after[len(before) :] for before, after in pairwise(texts))
+        """What each token adds to the text; nothing where a character is cut in two, until its other half."""
+        shown = ""
+        for n in range(1, len(tokens) + 1):
+            text = self.text(tokens[:n])
+            new = "" if text.endswith("\ufffd") else text[len(shown) :]
+            shown += new
+            yield new
 
     def _wearing(self, adapter: str | None) -> AbstractContextManager[object]:
         """Put the adapter on, or all of them off, for as long as the lock is held."""

@@ -78,12 +78,11 @@ class Replies:
 
 @dataclass(frozen=True)
 class Choice:
-    """The likeliest reply's tokens, without the one that ends it; how many natural logarithms likelier it is that the
-    adapter declines; and how often the model was run."""
+    """The chosen reply's tokens, without the one that ends it, and how many natural logarithms likelier it is that the
+    adapter declines."""
 
     tokens: tuple[int, ...]
     decline: float
-    steps: int
 
 
 def read_replies(adapter: Path, tokenizer: Any) -> Replies | None:
@@ -91,16 +90,18 @@ def read_replies(adapter: Path, tokenizer: Any) -> Replies | None:
     try:
         row = json.loads((adapter / REPLIES_FILE).read_text(encoding="utf-8"))
         replies = [str(text) for text in row["replies"]]
-        priors = [float(value) for value in row.get("priors", [])]
-        if not replies or len(set(replies)) < len(replies) or (priors and len(priors) != len(replies)):
+        likely = [float(value) for value in row.get("priors", [])]
+        if not replies or len(set(replies)) < len(replies) or (likely and len(likely) != len(replies)):
             return None
-        return Replies.of(replies, str(row["decline"]), float(row["margin"]), tokenizer, priors)
+        return Replies.of(replies, str(row["decline"]), float(row["margin"]), tokenizer, likely)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 @torch.inference_mode()
-def priors(model: Any, replies: Replies, logits: torch.Tensor, cache: DynamicCache, batch: int = 16) -> list[float]:
+def measure_priors(
+    model: Any, replies: Replies, logits: torch.Tensor, cache: DynamicCache, batch: int = 16
+) -> list[float]:
     """The log probability of each reply after a prompt whose states are in `cache`, which is left as it was."""
     first = logits.float().log_softmax(-1)
     found: list[float] = []
@@ -126,11 +127,9 @@ def choose(model: Any, replies: Replies, logits: torch.Tensor, cache: DynamicCac
     beams: list[Beam] = [(float(first[token]), (token,), node) for token, node in replies.tree.following.items()]
     beams = sorted(beams, key=_score)[:BEAMS]
     cache.batch_repeat_interleave(len(beams))
-    steps = 2
-    while any(len(node.replies) > 1 for _, _, node in beams):
+    while any(node.following and len(node.replies) > 1 for _, _, node in beams):
         last = torch.tensor([[written[-1]] for _, written, _ in beams], device=logits.device)
         likely = model(input_ids=last, past_key_values=cache, use_cache=True).logits[:, -1].float().log_softmax(-1)
-        steps += 1
         grown: list[tuple[float, tuple[int, ...], Node, int]] = []
         for row, (score, written, node) in enumerate(beams):
             for token, following in node.following.items():
@@ -145,7 +144,7 @@ def choose(model: Any, replies: Replies, logits: torch.Tensor, cache: DynamicCac
     rests = [row[len(written) - 1 :] for row, (_, written, _) in zip(whole, beams, strict=True)]
     scores = [score + rest for (score, _, _), rest in zip(beams, _rest(model, rests, cache), strict=True)]
     best = max(range(len(scores)), key=lambda row: scores[row] - PRIOR * replies.priors[beams[row][2].replies[0]])
-    return Choice(whole[best][:-1], declining - scores[best], steps)
+    return Choice(whole[best][:-1], declining - scores[best])
 
 
 def _score(row: Any) -> float:

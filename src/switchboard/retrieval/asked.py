@@ -60,12 +60,11 @@ class Asked:
 class Nearness(NamedTuple):
     """How near a question is to the known ones that something answers and that nothing does; 0 where none are known.
 
-    See `soft_maximum`. `talk` is the reply to the nearest of all, if that is small talk.
+    See `soft_maximum`.
     """
 
     answered: float
     unanswered: float
-    talk: str = ""
 
 
 def nearest(vectors: Vectors, vector: Vectors) -> float:
@@ -121,13 +120,14 @@ class AskedQuestions:
 
     def nearness(self, vector: Vectors) -> Nearness:
         """How near the known questions are to a vector of shape (dimensions,)."""
-        answered, unanswered = soft_maximum(self._answered, vector), soft_maximum(self._unanswered, vector)
-        if not self._replies:
-            return Nearness(answered, unanswered)
-        similarity = self._talk @ vector
+        return Nearness(soft_maximum(self._answered, vector), soft_maximum(self._unanswered, vector))
+
+    def small_talk(self, vector: Vectors) -> str:
+        """The reply to the small talk that is nearest to a vector; nothing where a question is nearer."""
         others = max(nearest(self._answered, vector), nearest(self._unanswered, vector), TALK)
-        reply = self._replies[int(similarity.argmax())] if similarity.max() > others else ""
-        return Nearness(answered, unanswered, reply)
+        if nearest(self._talk, vector) <= others:
+            return ""
+        return self._replies[int((self._talk @ vector).argmax())]
 
     def _stored(self, numbers: Iterable[int]) -> Vectors:
         """The vectors of questions, in their order."""

@@ -63,7 +63,10 @@ def focused(
     firsts = [next(place for place in ranked if place[0] == name) for name in order]
     others = [place for place in ranked if place[0] in order and place not in firsts]
     kept = set(firsts + others[: max(0, most - len(firsts))])
-    by_id = {passage.id: passage for passage in passages}
+    by_id: dict[str, Passage] = {}
+    for passage in passages:  # several searches may have found one passage
+        if passage.id not in by_id or passage.score > by_id[passage.id].score:
+            by_id[passage.id] = passage
     quotes = []
     for (name, n), which in ranked.items():
         if (name, n) in kept:

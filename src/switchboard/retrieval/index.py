@@ -102,6 +102,10 @@ class KnowledgeIndex:
             self._reranker,
         )
 
+    def small_talk(self, message: str) -> str:
+        """A reply, where a message resembles known small talk more than any known question; else nothing."""
+        return self.searcher.small_talk(message)
+
     def part_vectors(self, passage: Passage) -> Vectors:
         """The vectors of a passage's parts, shape (parts, dimensions)."""
         return self._part_vectors(passage.id)

@@ -22,7 +22,7 @@ class Judge:
     `sentence` weighs a sentence's logit, its similarity to the question, and that of the nearest known question that
     it answers. `question` weighs the highest of the first two over all sentences, how near the question is to known
     ones that something answers and that nothing does (`asked.Nearness`), and 1; `alone` weighs the first two and 1,
-    for documents without known questions.
+    where not both kinds of question are known.
     """
 
     sentence: tuple[float, float, float] = (1.0, 0.0, 0.0)
@@ -35,7 +35,7 @@ class Judge:
 
     def coverage(self, logit: float, similar: float, known: float, unanswered: float) -> float:
         """The probability, 0 to 1, that something answers the question."""
-        if not known and not unanswered:
+        if not known or not unanswered:
             odds = sum(w * x for w, x in zip(self.alone, (logit, similar, 1.0), strict=True))
         else:
             odds = sum(w * x for w, x in zip(self.question, (logit, similar, known, unanswered, 1.0), strict=True))

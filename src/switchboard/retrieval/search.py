@@ -33,6 +33,8 @@ SIMILARITY_ODDS = 15.0
 """Log odds that a similarity is taken for without a reranker: only their order matters much."""
 COVERED = 0.5
 """The probability from which a question counts as covered."""
+PART_COVERED = 0.25
+"""The same for one of several questions in a covered message: it says less by itself."""
 
 FUSION_K = 60
 """The constant of Cormack, Clarke and Buettcher, 2009."""
@@ -107,6 +109,10 @@ class Searcher:
         known = asked.texts if asked else {}
         self._lexical = LexicalIndex([f"{text}\n{known.get(i, '')}" for i, text in zip(ids, texts, strict=True)])
 
+    def small_talk(self, message: str) -> str:
+        """The reply to the known small talk that the message resembles most; nothing where a question is nearer."""
+        return self._asked.small_talk(self._embedder.embed_query(message)) if self._asked else ""
+
     def rank(self, query: str, depth: int = DEPTH, fusion_k: int = FUSION_K) -> Rankings:
         """Rank by meaning, by words and by both; `depth` candidates of each."""
         vector = self._embedder.embed_query(query)
@@ -134,7 +140,7 @@ def search_passages(
     part_vectors: Callable[[Passage], Vectors] | None = None,
     reranker: Reranker | None = None,
 ) -> SearchResult:
-    """Find at most k passages, best first; none when no candidate is as similar as `threshold`.
+    """Find at most k passages, best first, or one a question; none when no candidate is as similar as `threshold`.
 
     With `part_vectors`, which gives the vectors of a passage's parts, the passages found are put in the order of their
     nearest parts, and the result says what of them is read. A `reranker` looks at more candidates, orders them anew,
@@ -152,26 +158,29 @@ def search_passages(
         evidence = evidence_for(ranks, candidates, part_vectors)
         return ranks, scored, *_scores(text, candidates, evidence, ranks, reranker)
 
-    ranks, scored, scores, coverage = looked_up(query)
+    _, scored, scores, coverage = looked_up(query)
     nearest = max(scored, key=lambda passage: passage.score, default=None)
     covered = nearest is not None and nearest.score >= threshold
     if coverage is not None:
         covered = coverage >= COVERED
     found, quotes = scored[:k], tuple[Quote, ...]()
     if covered and scores:
-        rankings, candidates = [scores], scored
+        rankings: list[Mapping[Place, float]] = [scores]
+        candidates = scored
         last, _, before = query.partition("\n")  # a follow-up's query ends with the questions it follows
         parts = [f"{part.question} {part.context}".strip() for part in sub_questions(last)]
         if parts:
             each = [looked_up(f"{part}\n{before}".strip()) for part in parts]  # the beginning weighs most
-            rankings, candidates = [row[2] for row in each], [passage for row in each for passage in row[1]]
+            rankings = _different([row[2] for row in each if row[3] is None or row[3] >= PART_COVERED]) or [scores]
+            candidates = [*scored, *(passage for row in each for passage in row[1])]
         elif asks_of_each(last):
-            rankings = [scores, _of_others(scores)]
+            rankings = [ranking for ranking in (scores, _of_others(scores)) if ranking]
+        k = max(k, len(rankings))
         found, quotes = focused(candidates, rankings, k, max(k, PARTS))
     if not covered:
         found, quotes = [], ()
     took = (time.perf_counter() - began) * 1000
-    return SearchResult(query, tuple(found), nearest, threshold, took, quotes, coverage, ranks.nearness.talk)
+    return SearchResult(query, tuple(found), nearest, threshold, took, quotes, coverage)
 
 
 def _scores(
@@ -187,14 +196,16 @@ def _scores(
     return {place: SIMILARITY_ODDS * max(both) for place, both in evidence.items()}, None
 
 
+def _different(rankings: Sequence[Mapping[Place, float]]) -> list[Mapping[Place, float]]:
+    """The rankings that are led by different parts: one sentence may answer two questions."""
+    leaders = {max(scores, key=lambda place: scores[place]): scores for scores in reversed(rankings) if scores}
+    return list(reversed(leaders.values()))
+
+
 def _of_others(scores: Mapping[Place, float]) -> dict[Place, float]:
-    """The scores of all documents but the one with the best part."""
-    best = _source(max(scores, key=lambda place: scores[place]))
-    return {place: score for place, score in scores.items() if _source(place) != best}
-
-
-def _source(place: Place) -> str:
-    return place[0].rsplit("#", 1)[0]
+    """The scores of all passages but the one with the best part."""
+    best, _ = max(scores, key=lambda place: scores[place])
+    return {place: score for place, score in scores.items() if place[0] != best}
 
 
 def search_among(

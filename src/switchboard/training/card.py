@@ -14,6 +14,7 @@ import yaml
 
 from switchboard.generation.adapters import CONFIG, WEIGHTS
 from switchboard.generation.model import LoadedModel
+from switchboard.generation.replies import REPLIES_FILE
 from switchboard.training.recipe import RECIPE, Recipe
 
 
@@ -40,7 +41,10 @@ def write_results(result: Result, made: Path, folder: Path) -> None:
     _draw(result.rows, made / "loss.png", result.name)
     (made / "README.md").write_text(_card(result), encoding="utf-8")
     folder.mkdir(parents=True, exist_ok=True)
-    for file in ("loss.json", "loss.png", "README.md", CONFIG, WEIGHTS):
+    for file in ("loss.json", "loss.png", "README.md", REPLIES_FILE, CONFIG, WEIGHTS):
+        if not (made / file).is_file():
+            (folder / file).unlink(missing_ok=True)  # replies of weights that are no more
+            continue
         staged = folder / f".{file}.new"
         shutil.copyfile(made / file, staged)
         os.replace(staged, folder / file)

@@ -137,6 +137,8 @@ def train(name: str, settings: Settings, report: Report) -> Path:
     write_results(Result(plan.name, recipe, plan.counts, base, clock.rows), work / "made", folder)
     shutil.rmtree(work)
     report(f"The adapter '{name}' is in {folder}.")
+    if recipe.taught_replies:
+        report(f"Now `python -m switchboard.training.calibrate_replies {name} QUESTIONS` sets when it declines.")
     return folder
 
 

@@ -173,7 +173,10 @@ def _drawer() -> list[Any]:
                 "passages", "Passages", "How many passages the model may read. More covers more, and takes longer.", 1
             ),
             _slider(
-                "temperature", "Temperature", "0 gives the same answer each time. Higher is freer, and less exact.", 0.1
+                "temperature",
+                "Temperature",
+                "Where answers are free: at 0 the same each time, higher is less exact.",
+                0.1,
             ),
             _slider(
                 "max_tokens", "Answer length", "The most tokens an answer may have. A token is about ¾ of a word.", 16
