@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
 import pytest
 
 from retrieval_fakes import FakeEmbedder
 from switchboard.errors import EvaluationError, KnowledgeError
 from switchboard.progress import quietly
+from switchboard.retrieval.asked import SOFT, soft_maximum
 from switchboard.retrieval.calibration import calibrate, choose_threshold, read_coverage
 from switchboard.retrieval.embedding import Embedder, open_embedder
 from switchboard.retrieval.index import KnowledgeIndex
@@ -229,3 +231,11 @@ def test_a_line_that_is_no_known_question_is_named(bench: Bench) -> None:
     bench.write("asked.jsonl", '{"question": "a"}\n')
     with pytest.raises(KnowledgeError, match=r"asked.jsonl:1 must be an object"):
         bench.start()
+
+
+def test_the_soft_maximum_is_the_highest_and_grows_with_others_like_it() -> None:
+    vectors = np.eye(3, dtype=np.float32)
+    assert soft_maximum(vectors[:0], vectors[0]) == 0.0
+    assert soft_maximum(vectors[:1], vectors[0]) == pytest.approx(1.0)
+    assert soft_maximum(vectors, vectors[0]) == pytest.approx(1.0, abs=1e-6)
+    assert soft_maximum(vectors[[0, 0]], vectors[0]) == pytest.approx(1 + SOFT * np.log(2))

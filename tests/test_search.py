@@ -143,6 +143,44 @@ def test_a_reranker_puts_first_what_it_finds_to_answer(found_in: tuple[Searcher,
     assert result.coverage > 0.9
 
 
+class Hearer(Lover):
+    """A reranker that finds an answer in a text that shares a long word with the question."""
+
+    def score(self, question: str, texts: Sequence[str]) -> Vectors:
+        words = {word for word in question.lower().strip("?").split() if len(word) > 3}
+        return np.array([4.0 if words & set(text.lower().split()) else -4.0 for text in texts], np.float32)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_each_thing_asked_has_its_own_sentence(found_in: tuple[Searcher, dict[str, Passage]], k: int) -> None:
+    asked = "How much is the late fee, and what is it for leaving early?"
+    result = search_passages(*found_in, asked, k, 0.0, part_vectors, Hearer("", Judge()))
+    leading = {quote.asked: quote.text for quote in reversed(result.quotes)}
+    assert leading == {0: "late fee pounds", 1: "PAC code for leaving"}
+    assert {result.passages[quote.passage - 1].text for quote in result.quotes[:2]} == set(leading.values())
+
+
+def test_a_thing_asked_that_nothing_answers_has_none(found_in: tuple[Searcher, dict[str, Passage]]) -> None:
+    asked = "How much is the late fee, and what is it about kettles?"
+    result = search_passages(*found_in, asked, 3, 0.0, part_vectors, Hearer("", Judge()))
+    assert {quote.asked for quote in result.quotes} == {0}
+
+
+def test_one_sentence_that_answers_both_is_given_once(found_in: tuple[Searcher, dict[str, Passage]]) -> None:
+    asked = "How much is the late fee, and when is the late fee due?"
+    result = search_passages(*found_in, asked, 3, 0.0, part_vectors, Hearer("", Judge()))
+    assert {quote.asked for quote in result.quotes} == {0}
+
+
+def test_what_is_asked_of_two_things_is_answered_from_two_passages(
+    found_in: tuple[Searcher, dict[str, Passage]],
+) -> None:
+    asked = "late fee and roaming: what is the price of each?"
+    result = search_passages(*found_in, asked, 3, 0.0, part_vectors, Hearer("", Judge()))
+    assert [quote.asked for quote in result.quotes[:2]] == [0, 1]
+    assert result.quotes[0].passage != result.quotes[1].passage
+
+
 def test_where_it_finds_nothing_there_are_no_passages(found_in: tuple[Searcher, dict[str, Passage]]) -> None:
     result = search_passages(*found_in, "late fee", 2, 0.0, part_vectors, Lover("cake", Judge()))
     assert (result.passages, result.quotes) == ((), ())
@@ -165,5 +203,6 @@ def test_a_judge_weighs_what_it_is_given() -> None:
     judge = Judge((1.0, 2.0, 3.0), (1.0, 0.0, 2.0, -2.0, 0.5), (0.5, 0.0, 0.0))
     assert judge.odds(1.0, 0.5, 0.25) == pytest.approx(2.75)
     assert judge.coverage(0.0, 0.9, 0.0, 0.0) == pytest.approx(0.5)  # no known questions
+    assert judge.coverage(0.0, 0.9, 0.5, 0.0) == pytest.approx(0.5)  # none that nothing answers
     assert judge.coverage(0.0, 0.9, 0.5, 0.75) == pytest.approx(0.5)
     assert judge.coverage(0.0, 0.9, 0.9, 0.1) > judge.coverage(0.0, 0.9, 0.5, 0.4)

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from switchboard.errors import AdapterError, TrainingDataError
+from switchboard.generation.replies import REPLIES_FILE
 from switchboard.progress import quietly
 from switchboard.settings import ROOT, Settings
 from switchboard.training.recipe import read_recipe
@@ -59,9 +60,11 @@ def settings(tmp_path: Path) -> Settings:
 
 def test_training_writes_an_adapter_that_loads_and_learned(settings: Settings) -> None:
     lines: list[str] = []
+    (settings.adapters / "mine" / REPLIES_FILE).write_text("{}", encoding="utf-8")  # of weights that are replaced
     folder = train("mine", settings, lines.append)
     files = {path.name for path in folder.iterdir()}
     assert files >= {"adapter_model.safetensors", "adapter_config.json", "README.md", "loss.json", "loss.png"}
+    assert REPLIES_FILE not in files
     assert json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"] == "tiny"
     losses = json.loads((folder / "loss.json").read_text())["losses"]
     held_out = [row["held_out_loss"] for row in losses if "held_out_loss" in row]
@@ -76,6 +79,15 @@ def test_training_writes_an_adapter_that_loads_and_learned(settings: Settings) -
     assert len(changed) == 14
     assert min(changed) > 0
     assert not (settings.data / "training").exists() or not list((settings.data / "training").iterdir())
+
+
+def test_an_adapter_that_answers_in_taught_replies_brings_them(settings: Settings) -> None:
+    path = settings.adapters / "mine" / "recipe.yaml"
+    path.write_text(yaml.safe_dump({**RECIPE, "epochs": 0.1, "taught_replies": True}), encoding="utf-8")
+    lines: list[str] = []
+    folder = train("mine", settings, lines.append)
+    assert len(json.loads((folder / REPLIES_FILE).read_text(encoding="utf-8"))["replies"]) == 40
+    assert "calibrate_replies mine" in lines[-1]
 
 
 def test_training_can_freeze_layers_and_start_from_another_adapter(settings: Settings) -> None:

@@ -18,6 +18,7 @@ from switchboard.retrieval.documents import load_folder
 from switchboard.settings import ROOT, Settings
 from switchboard.training.data import parse_record
 from switchboard.training.facts import read_facts, rows_from_facts
+from switchboard.training.known_questions import SMALL_TALK, small_talk
 from switchboard.training.over_passages import rows_over_passages
 from switchboard.training.reader_public import (
     HELD_OUT,
@@ -190,6 +191,24 @@ def test_every_fact_is_asked_in_as_many_wordings_as_wanted(facts: Path) -> None:
     assert sum(answer == SERVICE_DECLINE for _, answer in single) == 4
     assert sum(len(contents(row)) == 4 for row in made) == 4 + 5
     assert {row["as_of"] for row in made} == {"2026-05-01", "2026-01-01"}
+
+
+def test_a_fact_can_have_one_reply_and_the_unknown_be_left_out(facts: Path) -> None:
+    made = [contents(row) for row in rows_from_facts(facts, seed=1, wordings=2, replies=1, unknown=0.0)]
+    assert not any("You pay" in answer for _, answer, *_ in made)
+    assert not any(answer == SERVICE_DECLINE for _, answer, *_ in made)
+
+
+def test_small_talk_is_known_where_its_reply_is_company_and_nothing_else(tmp_path: Path) -> None:
+    said = {"Hello": "Hello!", "A recipe?": SERVICE_DECLINE, "A person, please.": "Call 0800 555 0142."}
+    lines = [
+        json.dumps({"messages": [{"role": "user", "content": q}, {"role": "assistant", "content": a}]})
+        for q, a in said.items()
+    ]
+    for name in SMALL_TALK:
+        (tmp_path / name).write_text("\n".join(lines), encoding="utf-8")
+    row = {"question": "Hello", "source": None, "answer": "Hello!", "talk": True}
+    assert list(small_talk(tmp_path)) == [row, row]
 
 
 def test_facts_are_asked_over_the_passages_that_hold_them(facts: Path) -> None:
