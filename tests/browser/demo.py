@@ -164,6 +164,9 @@ class WordRetriever:
 
     threshold = 0.3
 
+    def small_talk(self, _message: str) -> str:
+        return ""
+
     def search(self, query: str, k: int) -> SearchResult:
         time.sleep(0.15)
         words = {word.strip("?!.,").lower() for word in query.split()}
