@@ -75,7 +75,7 @@ def test_every_path_answers_with_its_label_sources_and_metrics(real_page: Page) 
         ask(real_page, PRICE)
         expect(real_page.locator(f"{LAST} .chip")).to_have_text(label)
         expect(answer(real_page)).to_have_text(re.compile(r"\w{3}"))
-        expect(real_page.locator(f"{LAST} .metrics")).to_have_text(re.compile(r"s to first word .* tokens at [1-9]"))
+        expect(real_page.locator(f"{LAST} .metrics")).to_have_text(re.compile(r"s to first word .* \d+ tokens"))
         cards = real_page.locator("#sources details[open] .card")
         assert (cards.count() > 0) == searched
         if searched:
@@ -101,7 +101,7 @@ def test_what_is_not_covered_is_said(real_page: Page) -> None:
 
 
 def test_stop_frees_the_model_for_the_next_question(real_page: Page) -> None:
-    choose(real_page, "Fine-tuned")  # word by word: a quoted answer is there before one can stop it
+    choose(real_page, "Base model")  # word by word: a quoted or taught answer is there before one can stop it
     ask(real_page, "Explain everything about moving home, step by step.", wait=False)
     begun(real_page)
     real_page.locator("#stop").click()
