@@ -27,6 +27,17 @@ PRICE = "How much is Fibre 500 a month?"
 
 @pytest.fixture(scope="module")
 def real_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The app as it ships."""
+    yield from _started(tmp_path_factory, {})
+
+
+@pytest.fixture(scope="module")
+def free_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The app with a model that writes freely, word by word."""
+    yield from _started(tmp_path_factory, {"SWITCHBOARD_ANSWERS": "free"})
+
+
+def _started(tmp_path_factory: pytest.TempPathFactory, settings: dict[str, str]) -> Iterator[str]:
     """Start app.py from another folder, as a person would, and wait for its page."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -37,7 +48,7 @@ def real_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process = subprocess.Popen(
             [sys.executable, str(ROOT / "app.py")],
             cwd=folder,
-            env={**os.environ, "PORT": str(port)},
+            env={**os.environ, "PORT": str(port), **settings},
             stdout=sink,
             stderr=subprocess.STDOUT,
         )
@@ -100,16 +111,19 @@ def test_what_is_not_covered_is_said(real_page: Page) -> None:
     expect(real_page.locator("#sources details[open]")).to_contain_text(re.compile("nearest", re.IGNORECASE))
 
 
-def test_stop_frees_the_model_for_the_next_question(real_page: Page) -> None:
-    choose(real_page, "Base model")  # word by word: a quoted or taught answer is there before one can stop it
-    ask(real_page, "Explain everything about moving home, step by step.", wait=False)
-    begun(real_page)
-    real_page.locator("#stop").click()
-    finished(real_page)
-    real_page.wait_for_timeout(600)
-    expect(real_page.locator(f"{LAST} .badge")).to_have_text("Stopped")
+def test_stop_frees_the_model_for_the_next_question(visitor: BrowserContext, free_url: str) -> None:
+    page = visitor.new_page()
+    page.goto(free_url)
+    page.wait_for_selector(".welcome")
+    choose(page, "Fine-tuned")
+    ask(page, "Explain everything about moving home, step by step.", wait=False)
+    begun(page)
+    page.locator("#stop").click()
+    finished(page)
+    page.wait_for_timeout(600)
+    expect(page.locator(f"{LAST} .badge")).to_have_text("Stopped")
     began = time.monotonic()
-    ask(real_page, "Hello")
+    ask(page, "Hello")
     assert time.monotonic() - began < 30
 
 
