@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
+from transformers import DynamicCache, LlamaForCausalLM
 
 from switchboard.generation.adapters import Adapters
 from switchboard.generation.decline import DeclineRule, log_probability, read_threshold
@@ -17,7 +17,7 @@ from switchboard.generation.local import LocalGenerator
 from switchboard.generation.model import LoadedModel
 from switchboard.training.calibrate_decline import choose_above, share_above
 from switchboard.types import GenerationSettings, Grounding, Message
-from training_fakes import tiny_tokenizer
+from training_fakes import tiny_llama, tiny_tokenizer
 
 GROUNDED = Grounding(("It costs £41.",), 1, "No idea.")
 QUESTION = [Message("user", "What is it?")]
@@ -25,17 +25,7 @@ QUESTION = [Message("user", "What is it?")]
 
 @pytest.fixture(scope="module")
 def model() -> LlamaForCausalLM:
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tiny_tokenizer()),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        eos_token_id=tiny_tokenizer().eos_token_id,
-    )
-    return LlamaForCausalLM(config).eval()
+    return tiny_llama(0)
 
 
 def test_the_probability_is_that_of_the_tokens_one_by_one(model: LlamaForCausalLM) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
+from transformers import DynamicCache, LlamaForCausalLM
 
 from switchboard.generation.adapters import Adapters
 from switchboard.generation.local import LocalGenerator
@@ -18,7 +18,7 @@ from switchboard.training.calibrate_replies import margin_for
 from switchboard.training.data import Record
 from switchboard.training.taught_replies import TAUGHT, taught_replies, write_replies
 from switchboard.types import GenerationSettings, Grounding, Message, Passage
-from training_fakes import tiny_tokenizer
+from training_fakes import tiny_llama, tiny_tokenizer
 
 TEXTS = ["It costs £5.", "It costs £57.", "It costs £5. A month.", "You wait.", "A fee of £7 is due."]
 DECLINE = "No idea."
@@ -26,18 +26,8 @@ DECLINE = "No idea."
 
 @pytest.fixture(scope="module")
 def model() -> LlamaForCausalLM:
-    torch.manual_seed(1)
-    config = LlamaConfig(
-        vocab_size=len(tiny_tokenizer()),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        eos_token_id=tiny_tokenizer().eos_token_id,
-        initializer_range=0.5,  # so that it says something else to each question
-    )
-    return LlamaForCausalLM(config).eval()
+    # Large weights, so that it says something else to each question.
+    return tiny_llama(1, initializer_range=0.5)
 
 
 def replies(margin: float = 0.0) -> Replies:

@@ -87,13 +87,14 @@ class Switchboard:
         read: tuple[Passage, ...] = ()
         quotes: tuple[Quote, ...] = ()
         said = conversation[-1].content
-        reply = self.retriever.small_talk(said) if chosen.searches else ""
-        talk = chosen.searches and is_small_talk(said)
+        talk, reply = is_small_talk(said), ""
         if chosen.searches and not talk:
             query = search_query(conversation)
             found = self.retriever.search(query, settings.passages)
             # What is found for small talk in a conversation is what was found for the question before it.
-            talk = bool(reply) and (not found.passages or "\n" in query)
+            if not found.passages or "\n" in query:
+                reply = self.retriever.small_talk(said)
+                talk = bool(reply)
         if chosen.searches and not talk:
             answer = replace(
                 answer,
@@ -105,18 +106,19 @@ class Switchboard:
                 why = _why_not_covered(found)
                 return Turn(replace(answer, text=_not_covered(self.company), abstained=True, notice=why, done=True))
             read, quotes = found.read, found.quotes if self.quoting and adapter else ()
-        if talk:
+        if chosen.searches and talk:
             answer = replace(answer, notice=_NOTHING_ASKED)
             if not chosen.needs_adapter:
                 # An adapter that its mode can do without knows passages and nothing else: no company.
-                return Turn(replace(answer, text=reply or _GREETING, done=True))
+                reply = reply or self.retriever.small_talk(said) or _GREETING
+                return Turn(replace(answer, text=reply, done=True))
         budget = min(PROMPT_TOKENS, self.generator.context_tokens - settings.max_tokens)
         prompt = build_prompt(conversation, read, self.company, self.generator.count_tokens, budget)
         texts = (*(f"{p.label}\n{p.text}" for p in answer.passages), *(m.content for m in conversation))
         if answer.passages:
             grounding = Grounding(texts, len(answer.passages), READER_DECLINE, quotes)
             return Turn(answer, prompt, adapter, grounding)
-        if chosen.searches or not adapter or not self.quoting or is_small_talk(said):
+        if chosen.searches or not adapter or not self.quoting or talk:
             return Turn(answer, prompt, adapter)
         return Turn(answer, prompt, adapter, Grounding(asked=self._asked(prompt)))
 

@@ -79,7 +79,7 @@ class LocalGenerator:
         limit = self._limit(grounding)
         ids = self._encode(messages, generation_prompt=True)
         ends = self._message_ends(messages, ids)
-        shown, written = "", list[int]()
+        said = _Spoken(self._tokenizer)
         while not self._lock.acquire(timeout=WAIT_SECONDS):
             yield Token("", len(ids), 0, waiting=True)
         with ExitStack() as held:
@@ -92,24 +92,19 @@ class LocalGenerator:
             logits, cache, reused = compute(self._read, ids, ends, adapter)
             rule = self._decline_rule(grounding, adapter)
             if rule and compute(log_probability, self._model, logits[None], rule.phrase, cache)[0] > rule.above:
-                for text in self._growing(rule.phrase):
-                    yield Token(text, len(ids), reused)
+                for token in rule.phrase:
+                    yield Token(said.add(token), len(ids), reused)
                 return
             if grounding and grounding.quotes:
                 quoting = self._quoting(logits, cache, grounding.quotes, Token("", len(ids), reused))
                 yield from islice(quoting, settings.max_tokens)
                 return
             for _ in range(settings.max_tokens):
-                logits = rule.forbid(written, logits) if rule else logits
-                token = _choose(limit.apply(shown, logits) if limit else logits, settings.temperature)
+                logits = rule.forbid(said.tokens, logits) if rule else logits
+                token = _choose(limit.apply(said.text, logits) if limit else logits, settings.temperature)
                 if token in self._stop_ids:
                     break
-                written.append(token)
-                text = self._tokenizer.decode(written, skip_special_tokens=True)
-                # A character cut in two decodes to the replacement character: wait for its other half.
-                new = "" if text.endswith("\ufffd") else text[len(shown) :]
-                shown += new
-                yield Token(new, len(ids), reused)
+                yield Token(said.add(token), len(ids), reused)
                 logits = compute(self._forward, [token], cache)
 
     def complete(
@@ -187,16 +182,12 @@ class LocalGenerator:
         self, logits: torch.Tensor, cache: DynamicCache, quotes: Sequence[Quote], like: Token
     ) -> Iterator[Token]:
         """The answer in sentences of the passages, see quoting.py; tokens are counted as `like` counts them."""
-        written, shown = list[int](), ""
+        said = _Spoken(self._tokenizer)
         forward = partial(compute, self._forward)
         for token, computed in write(
             lambda ids: forward(ids, cache), logits, self._tokenizer, quotes, min(self._stop_ids)
         ):
-            written.append(token)
-            text = self._tokenizer.decode(written, skip_special_tokens=True)
-            new = "" if text.endswith("\ufffd") else text[len(shown) :]
-            shown += new
-            yield replace(like, text=new, copied=not computed)
+            yield replace(like, text=said.add(token), copied=not computed)
 
     def text(self, tokens: Sequence[int]) -> str:
         """What tokens say."""
@@ -232,18 +223,11 @@ class LocalGenerator:
             tokens = replies.decline[:-1] if declines else choice.tokens
             if tokens in said or (declines and (said or number < len(asked))):
                 continue
-            for place, text in enumerate(self._growing(tokens)):
+            spoken = _Spoken(self._tokenizer)
+            for place, token in enumerate(tokens):
+                text = spoken.add(token)
                 yield replace(like, text=" " + text if said and not place else text, copied=bool(said or place))
             said.add(tokens)
-
-    def _growing(self, tokens: Sequence[int]) -> Iterator[str]:
-        """What each token adds to the text; nothing where a character is cut in two, until its other half."""
-        shown = ""
-        for n in range(1, len(tokens) + 1):
-            text = self.text(tokens[:n])
-            new = "" if text.endswith("\ufffd") else text[len(shown) :]
-            shown += new
-            yield new
 
     def _wearing(self, adapter: str | None) -> AbstractContextManager[object]:
         """Put the adapter on, or all of them off, for as long as the lock is held."""
@@ -306,6 +290,24 @@ class LocalGenerator:
             if 0 < len(head) < len(ids) and ids[: len(head)] == head:
                 ends.append(len(head))
         return [*sorted(set(ends)), len(ids)]
+
+
+class _Spoken:
+    """Tokens as they become text."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self.tokens: list[int] = []
+        self.text = ""
+
+    def add(self, token: int) -> str:
+        """What the token adds to the text."""
+        self.tokens.append(token)
+        text = self._tokenizer.decode(self.tokens, skip_special_tokens=True)
+        # A character cut in two decodes to the replacement character: wait for its other half.
+        new = "" if text.endswith("\ufffd") else str(text[len(self.text) :])
+        self.text += new
+        return new
 
 
 def _without_system_role(rows: list[dict[str, str]]) -> list[dict[str, str]]:

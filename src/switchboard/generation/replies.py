@@ -2,11 +2,11 @@
 
 What a small model remembers of a fact is mostly enough to tell its reply from all others and seldom enough to write it
 without a slip: a figure of the next plan, two replies joined to a third that was never true. So an adapter may bring
-the replies it was taught (`replies.json` beside its weights), and the answer is the likeliest one of them, those that
-are likely whatever is asked apart. It is found
-by a beam search over their tokens, in which only a token that goes on with some reply is allowed. (Constrained beam
-search over a prefix tree: De Cao and others, Autoregressive entity retrieval, ICLR 2021.) Nothing is searched for: the
-tree knows no question, and the choice is made by the model's probabilities alone.
+the replies it was taught (`replies.json` beside its weights), and the answer is the likeliest one of them, less what it
+owes to being likely whatever is asked. It is found by a beam search over their tokens, in which only a token that goes
+on with some reply is allowed. (Constrained beam search over a prefix tree: De Cao and others, Autoregressive entity
+retrieval, ICLR 2021.) Nothing is searched for: the tree knows no question, and the choice is made by the model's
+probabilities alone.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Replies:
     decline: tuple[int, ...]
     margin: float
     tree: Node
-    priors: tuple[float, ...] = ()
+    priors: tuple[float, ...]
 
     @classmethod
     def of(

@@ -28,7 +28,7 @@ import numpy as np
 from switchboard.errors import KnowledgeError
 from switchboard.progress import Report
 from switchboard.retrieval.embedding import Embedder, Vectors
-from switchboard.retrieval.focus import Place, parts_of
+from switchboard.retrieval.focus import Place, parts_or_whole
 from switchboard.retrieval.store import PassageStore
 from switchboard.types import Passage
 
@@ -67,12 +67,12 @@ class Nearness(NamedTuple):
     unanswered: float
 
 
-def nearest(vectors: Vectors, vector: Vectors) -> float:
+NONE_KNOWN = Nearness(0.0, 0.0)
+
+
+def highest(vectors: Vectors, vector: Vectors) -> float:
     """The highest similarity of vectors (n, dimensions) to one (dimensions,); -1 of none."""
     return float((vectors @ vector).max()) if len(vectors) else -1.0
-
-
-NONE_KNOWN = Nearness(0.0, 0.0)
 
 
 def soft_maximum(vectors: Vectors, vector: Vectors) -> float:
@@ -85,8 +85,8 @@ def soft_maximum(vectors: Vectors, vector: Vectors) -> float:
     if not len(vectors):
         return 0.0
     scaled = (vectors @ vector).astype(np.float64) / SOFT
-    highest = scaled.max()
-    return float(SOFT * (highest + np.log(np.exp(scaled - highest).sum())))
+    top = scaled.max()
+    return float(SOFT * (top + np.log(np.exp(scaled - top).sum())))
 
 
 class AskedQuestions:
@@ -124,10 +124,11 @@ class AskedQuestions:
 
     def small_talk(self, vector: Vectors) -> str:
         """The reply to the small talk that is nearest to a vector; nothing where a question is nearer."""
-        others = max(nearest(self._answered, vector), nearest(self._unanswered, vector), TALK)
-        if nearest(self._talk, vector) <= others:
+        if not self._replies:
             return ""
-        return self._replies[int((self._talk @ vector).argmax())]
+        similarity = self._talk @ vector
+        others = max(highest(self._answered, vector), highest(self._unanswered, vector), TALK)
+        return self._replies[int(similarity.argmax())] if similarity.max() > others else ""
 
     def _stored(self, numbers: Iterable[int]) -> Vectors:
         """The vectors of questions, in their order."""
@@ -203,7 +204,7 @@ def open_asked(
 def _place(row: Asked, pieces: Sequence[Passage]) -> Place:
     """The part of the section that shares most words with the answer, or with the question where there is none."""
     words = set(_WORD.findall((row.answer or row.question).lower()))
-    parts = [(piece, n, part) for piece in pieces for n, part in enumerate(parts_of(piece.text) or [piece.text])]
+    parts = [(piece, n, part) for piece in pieces for n, part in enumerate(parts_or_whole(piece.text))]
 
     def shared(part: str) -> float:
         said = set(_WORD.findall(part.lower()))

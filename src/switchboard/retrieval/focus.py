@@ -45,6 +45,11 @@ def parts_of(text: str) -> list[str]:
     return parts
 
 
+def parts_or_whole(text: str) -> list[str]:
+    """The parts of a text, never none: a text without any is one itself."""
+    return parts_of(text) or [text]
+
+
 def part_text(passage: Passage, part: str) -> str:
     """A part with its passage's title and heading: what is compared with a question."""
     return f"{passage.label}. {part}"
@@ -70,7 +75,7 @@ def focused(
     quotes = []
     for (name, n), which in ranked.items():
         if (name, n) in kept:
-            text = (parts_of(by_id[name].text) or [by_id[name].text])[n]
+            text = parts_or_whole(by_id[name].text)[n]
             quotes.append(Quote(text, order.index(name) + 1, rankings[which][name, n], which))
     return [by_id[name] for name in order], tuple(quotes)
 

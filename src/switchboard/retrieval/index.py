@@ -15,7 +15,7 @@ from switchboard.retrieval.asked import AskedQuestions, open_asked, read_asked
 from switchboard.retrieval.chunking import MAX_TOKENS, METHOD, chunk
 from switchboard.retrieval.documents import load_folder
 from switchboard.retrieval.embedding import Embedder, Vectors, embedded_text
-from switchboard.retrieval.focus import part_text, parts_of
+from switchboard.retrieval.focus import part_text, parts_or_whole
 from switchboard.retrieval.judge import Reranker
 from switchboard.retrieval.search import DEFAULT_THRESHOLD, Searcher, search_passages, threshold_for
 from switchboard.retrieval.store import PassageStore, StoredDocument
@@ -112,7 +112,7 @@ class KnowledgeIndex:
 
     def _embed_parts(self, passage: str) -> Vectors:
         found = self._by_id[passage]
-        return self._embedder.embed_queries([part_text(found, part) for part in parts_of(found.text) or [found.text]])
+        return self._embedder.embed_queries([part_text(found, part) for part in parts_or_whole(found.text)])
 
     def document(self, source: str) -> Document:
         """One document. Raises KnowledgeError if there is none of that name."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from switchboard.retrieval.asked import NONE_KNOWN, AskedQuestions, Nearness
 from switchboard.retrieval.embedding import Embedder, Vectors
-from switchboard.retrieval.focus import PARTS, Place, focused, part_text, parts_of
+from switchboard.retrieval.focus import PARTS, Place, focused, part_text, parts_or_whole
 from switchboard.retrieval.judge import Reranker
 from switchboard.retrieval.lexical import LexicalIndex
 from switchboard.retrieval.store import PassageStore
@@ -131,6 +131,14 @@ class Searcher:
         return Rankings(dense, lexical, fused, similarity, vector, known, nearness)
 
 
+class _LookedUp(NamedTuple):
+    """What one search found: candidates, best first, their parts' log odds, and the probability that any answers."""
+
+    candidates: list[Passage]
+    scores: dict[Place, float]
+    coverage: float | None
+
+
 def search_passages(
     searcher: Searcher,
     passages: Mapping[str, Passage],
@@ -149,16 +157,16 @@ def search_passages(
     """
     began = time.perf_counter()
 
-    def looked_up(text: str) -> tuple[Rankings, list[Passage], dict[Place, float], float | None]:
+    def looked_up(text: str) -> _LookedUp:
         ranks = searcher.rank(text)
         scored = [replace(passages[name], score=ranks.similarity[name]) for name in ranks.fused]
         if not part_vectors or not scored:
-            return ranks, scored, {}, None
+            return _LookedUp(scored, {}, None)
         candidates = scored[: max(k, RERANKED_PASSAGES)] if reranker else scored[:k]
         evidence = evidence_for(ranks, candidates, part_vectors)
-        return ranks, scored, *_scores(text, candidates, evidence, ranks, reranker)
+        return _LookedUp(scored, *_scores(text, candidates, evidence, ranks, reranker))
 
-    _, scored, scores, coverage = looked_up(query)
+    scored, scores, coverage = looked_up(query)
     nearest = max(scored, key=lambda passage: passage.score, default=None)
     covered = nearest is not None and nearest.score >= threshold
     if coverage is not None:
@@ -171,8 +179,9 @@ def search_passages(
         parts = [f"{part.question} {part.context}".strip() for part in sub_questions(last)]
         if parts:
             each = [looked_up(f"{part}\n{before}".strip()) for part in parts]  # the beginning weighs most
-            rankings = _different([row[2] for row in each if row[3] is None or row[3] >= PART_COVERED]) or [scores]
-            candidates = [*scored, *(passage for row in each for passage in row[1])]
+            answered = [row for row in each if row.coverage is None or row.coverage >= PART_COVERED]
+            rankings = _different([row.scores for row in answered]) or [scores]
+            candidates = [*scored, *(passage for row in each for passage in row.candidates)]
         elif asks_of_each(last):
             rankings = [ranking for ranking in (scores, _of_others(scores)) if ranking]
         k = max(k, len(rankings))
@@ -242,7 +251,7 @@ def most_promising(
     """The parts that a reranker reads, and what it reads of each."""
     by_id = {passage.id: passage for passage in candidates}
     places = sorted(evidence, key=lambda place: -max(evidence[place]))[:RERANKED_PARTS]
-    return places, [part_text(by_id[name], (parts_of(by_id[name].text) or [by_id[name].text])[n]) for name, n in places]
+    return places, [part_text(by_id[name], parts_or_whole(by_id[name].text)[n]) for name, n in places]
 
 
 def reranked(

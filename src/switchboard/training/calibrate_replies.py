@@ -12,7 +12,6 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
@@ -24,6 +23,8 @@ from switchboard.generation.replies import NEUTRAL, REPLIES_FILE
 from switchboard.progress import to_stderr
 from switchboard.prompts import PROMPT_TOKENS, build_prompt
 from switchboard.settings import Settings
+from switchboard.training.calibrate_decline import share_above
+from switchboard.training.taught_replies import write_file
 from switchboard.types import Answer, Message
 
 WRONGLY = 0.1
@@ -55,7 +56,7 @@ def main() -> None:
 
     to_stderr(f"How likely {len(row['replies']):,} replies are whatever is asked ...")
     row["priors"] = [round(value, 2) for value in generator.priors(prompt([Message("user", NEUTRAL)]), name)]
-    _write(file, row)
+    write_file(file, row)
     generator, _ = load_generator(settings, to_stderr)
     halves: tuple[dict[bool, list[float]], ...] = ({True: [], False: []}, {True: [], False: []})
     right = asked = 0
@@ -70,20 +71,11 @@ def main() -> None:
     margin = round(margin_for(halves[0][True]), 2)
     row["margin"] = margin
     row["judged_on"] = sum(map(len, halves[1].values()))
-    row["answerable_declined"] = _share_above(halves[1][True], margin)
-    row["unanswerable_declined"] = _share_above(halves[1][False], margin)
-    _write(file, row)
+    row["answerable_declined"] = round(share_above(halves[1][True], margin), 3)
+    row["unanswerable_declined"] = round(share_above(halves[1][False], margin), 3)
+    write_file(file, row)
     said = {key: value for key, value in row.items() if key not in {"replies", "priors"}}
     to_stderr(json.dumps({**said, "right_replies": round(right / max(1, asked), 3)}))
-
-
-def _write(file: Path, row: dict[str, Any]) -> None:
-    ordered = {key: row[key] for key in sorted(row, key=lambda key: key in {"replies", "priors"})}
-    file.write_text(json.dumps(ordered, indent=0, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _share_above(scores: Sequence[float], above: float) -> float:
-    return round(sum(score > above for score in scores) / max(1, len(scores)), 3)
 
 
 if __name__ == "__main__":

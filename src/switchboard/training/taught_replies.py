@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from switchboard.generation.replies import REPLIES_FILE
 from switchboard.prompts import SERVICE_DECLINE, declined
@@ -35,5 +36,10 @@ def write_replies(records: Sequence[Record], target: Path, before: Path) -> None
     except (OSError, ValueError, KeyError, TypeError):
         margin = 0.0
     row = {"decline": SERVICE_DECLINE, "margin": margin, "replies": taught_replies(records)}
-    text = json.dumps(row, indent=0, ensure_ascii=False)
-    (target / REPLIES_FILE).write_text(text + "\n", encoding="utf-8")
+    write_file(target / REPLIES_FILE, row)
+
+
+def write_file(file: Path, row: Mapping[str, Any]) -> None:
+    """Write a `replies.json`: what is said of the replies first, then they themselves, a line each."""
+    ordered = {key: row[key] for key in sorted(row, key=lambda key: key in {"replies", "priors"})}
+    file.write_text(json.dumps(ordered, indent=0, ensure_ascii=False) + "\n", encoding="utf-8")
