@@ -28,7 +28,7 @@ import yaml
 from switchboard.errors import TrainingDataError, first_line
 from switchboard.prompts import SERVICE_DECLINE
 
-WORDINGS = (0, 3, 4)
+WORDINGS = (0, 3, 4, 7, 8)
 """Which of a fact's wordings become known questions, counted from 0; see known_questions.py."""
 GREETINGS = (
     "Hi, ",
@@ -91,10 +91,17 @@ def read_facts(folder: Path) -> list[Article]:
 
 
 def rows_from_facts(
-    folder: Path, seed: int, wordings: int, replies: int = 2, unknown: float = 1.0, pairs: int = 0
+    folder: Path,
+    seed: int,
+    wordings: int,
+    replies: int = 2,
+    unknown: float = 1.0,
+    pairs: int = 0,
+    newest: bool = False,
 ) -> Iterator[Row]:
     """Rows without passages: every fact in `wordings` of its questions, follow-ups, and what is not known.
 
+    With `newest` the wordings are the last ones of each fact, which an earlier training may not have had, else any.
     A fact is answered in the first `replies` of its wordings in turn. Of each article's unknown questions the share
     `unknown` is taken. `pairs` is how many rows ask two things at once, of one article or of two, and as many again two
     things in a row.
@@ -104,7 +111,8 @@ def rows_from_facts(
     for article in articles:
         for fact in article.facts:
             offset = rng.randrange(2)
-            for number, ask in enumerate(rng.sample(fact.asks, min(wordings, len(fact.asks)))):
+            asks = fact.asks[-wordings:] if newest else rng.sample(fact.asks, min(wordings, len(fact.asks)))
+            for number, ask in enumerate(asks):
                 says = fact.says[:replies]
                 yield _row(article, [_opened(ask, rng), says[(number + offset) % len(says)]])
         for turns in article.follow_ups:
