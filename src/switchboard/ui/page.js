@@ -141,14 +141,18 @@
   let spoken = "";
   let turns = 0;
 
+  /* Whether a frame of an answer came after it was stopped, or after another conversation was opened. It was on its way
+     then; what the page keeps is right. */
+  function isLate(turn) {
+    if (turn?.dataset.state !== "working") return false;
+    const kept = current().turns.at(-1);
+    return kept?.id !== turn.dataset.turn || kept.state === "stopped";
+  }
+
   function transcriptChanged() {
     const all = document.querySelectorAll("#transcript .turn");
     const last = all[all.length - 1];
-    // A frame that was on its way when Stop was pressed may come after what Stop showed: that is shown again.
-    const kept = current().turns.at(-1);
-    if (last?.dataset.state === "working" && kept?.id === last.dataset.turn && kept.state === "stopped") {
-      return show(current());
-    }
+    if (isLate(last)) setTimeout(() => isLate([...document.querySelectorAll("#transcript .turn")].at(-1)) && show(current()), 250);
     $("#workbench")?.classList.toggle("is-busy", busy());
     $("#workbench")?.classList.toggle("is-empty", !all.length);
     if (last) {
