@@ -23,6 +23,7 @@ ONLY_IN = {
     "switchboard.build": (
         "cli.py",
         "starting.py",
+        "evaluation/memory.py",
         "training/measure.py",
         "training/calibrate_decline.py",
         "training/calibrate_replies.py",

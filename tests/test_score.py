@@ -6,12 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from scipy.stats import binomtest
 
 from fakes import EXIT, FIBRE
 from switchboard.errors import SettingsError
 from switchboard.evaluation.questions import Question, read_questions
-from switchboard.evaluation.score import figures, holds, score, summarize, wilson, wrong_figures
+from switchboard.evaluation.score import figures, holds, score, summarize, wrong_figures
 from switchboard.switch import finished
 from switchboard.types import Answer, Message, Metrics, Passage
 
@@ -101,13 +100,6 @@ def test_a_summary_counts_each_share_over_its_own_questions() -> None:
     assert (tuned["answerable"], tuned["all_facts"], tuned["cited_right"]) == (2, 0.5, None)
     assert rag["strata"]["small talk"]["all_facts"] == 1.0
     assert rag["strata"]["out of scope"] == {"n": 2, "all_facts": None, "declined": 0.5, "wrong_figures": 0.5}
-
-
-@pytest.mark.parametrize(("successes", "n"), [(0, 5), (5, 5), (8, 10), (180, 240)])
-def test_the_interval_is_scipys(successes: int, n: int) -> None:
-    expected = binomtest(successes, n).proportion_ci(method="wilson")
-    assert wilson(successes, n) == pytest.approx((expected.low, expected.high), abs=1e-5)
-    assert wilson(0, 0) == (0.0, 1.0)
 
 
 def test_questions_are_read_with_their_defaults(tmp_path: Path) -> None:

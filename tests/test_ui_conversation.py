@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from switchboard.errors import SettingsError
+from switchboard.records import MAX_TEXT
 from switchboard.types import Answer, Message, Metrics, Passage
 from switchboard.ui.conversation import (
-    MAX_TEXT,
     MAX_TURNS,
     Conversation,
     Turn,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,8 +17,9 @@ import typer
 from tqdm import tqdm
 
 from switchboard.errors import SettingsError, SwitchboardError
+from switchboard.evaluation.costs import HOURLY_PRICE
 from switchboard.modes import DEFAULT_MODE, mode_named
-from switchboard.progress import to_stderr
+from switchboard.progress import quietly, to_stderr
 from switchboard.records import answer_record, search_record
 from switchboard.settings import Settings
 from switchboard.switch import Switchboard
@@ -153,10 +154,15 @@ def calibrate(
         print(f"  {name:6} " + ", ".join(f"{k}: {share:.0%}" for k, share in shares.items()))
 
 
-@app.command(epilog="Example: python -m switchboard evaluate --mode rag --json")
+@app.command(epilog="Example: python -m switchboard evaluate --mode rag --json, or evaluate --all")
 def evaluate(
     mode: Annotated[str, typer.Option(help="base, fine-tuned, rag or combined.")] = DEFAULT_MODE,
+    every: Annotated[bool, typer.Option("--all", help="All modes, and a report of them in the folder --out.")] = False,
+    modes: Annotated[str, typer.Option(help="With --all: only these, by commas.")] = "",
     questions: Annotated[Path, typer.Option(help="A JSONL file of questions.")] = Path("evaluation/questions.jsonl"),
+    knowledge: Annotated[
+        Path | None, typer.Option(help="Another folder of documents than SWITCHBOARD_KNOWLEDGE.")
+    ] = None,
     as_json: AsJson = False,
     latency: Annotated[
         int, typer.Option(help="How many questions to ask one by one for the latency, 0 for none.")
@@ -164,20 +170,31 @@ def evaluate(
     answers: Annotated[
         Path | None, typer.Option(help="Also write every answer with its verdicts here, as JSONL.")
     ] = None,
+    out: Annotated[Path, typer.Option(help="With --all: where report.json, report.md and plots/ go.")] = Path(
+        "evaluation"
+    ),
+    hourly_price: Annotated[float, typer.Option(help="US dollars an hour for this machine.")] = HOURLY_PRICE,
 ) -> None:
-    """Score a mode on questions with known facts: right, declined rightly or wrongly, wrong figures, latency."""
+    """Score modes on questions with known facts: right, declined rightly or wrongly, wrong figures, latency."""
     from switchboard.evaluation import run, score  # noqa: PLC0415
     from switchboard.evaluation.questions import read_questions  # noqa: PLC0415
 
     chosen = mode_named(mode)
     asked = read_questions(questions)
-    switchboard = _switchboard()
+    settings = Settings.from_environment()
+    if knowledge:
+        settings = replace(settings, knowledge=knowledge.expanduser().resolve())
+    if every:
+        _evaluate_all(settings, questions, modes, out, hourly_price)
+        return
+    switchboard = _switchboard(settings)
     with tqdm(total=len(asked), unit="question", file=sys.stderr, desc=mode) as bar:
-        rows = run.ask_all(switchboard, asked, mode, bar.update)
+        rows = run.score_all(asked, run.ask_all(switchboard, asked, chosen, bar.update))
     summary = score.summarize(mode, chosen.searches, rows)
     if latency:
         with tqdm(total=latency, unit="question", file=sys.stderr, desc="one by one") as bar:
-            summary["latency"] = run.measure_latency(switchboard, asked, mode, latency, bar.update)
+            some = [asked[number] for number in run.sample(len(asked), latency)]
+            summary["latency"] = run.latency(run.ask_one_by_one(switchboard, some, chosen, bar.update))
     if answers:
         lines = [json.dumps(run.record(row), ensure_ascii=False) + "\n" for row in rows]
         answers.write_text("".join(lines), encoding="utf-8")
@@ -231,10 +248,37 @@ def main() -> None:
         sys.exit(130)
 
 
-def _switchboard() -> Switchboard:
+def _switchboard(settings: Settings | None = None) -> Switchboard:
     from switchboard.build import build  # noqa: PLC0415
 
-    return build(Settings.from_environment(), to_stderr).switchboard
+    return build(settings or Settings.from_environment(), to_stderr).switchboard
+
+
+def _evaluate_all(settings: Settings, file: Path, modes: str, out: Path, hourly: float) -> None:
+    """Measure all modes, or those of a list, and write the report; goes on where an earlier run was stopped."""
+    from switchboard.build import build, open_index  # noqa: PLC0415
+    from switchboard.evaluation import report, written  # noqa: PLC0415
+    from switchboard.evaluation.memory import peak_of  # noqa: PLC0415
+    from switchboard.evaluation.questions import read_questions  # noqa: PLC0415
+
+    wanted = [mode_named(name.strip()) for name in modes.split(",") if name.strip()]
+    running = build(settings, to_stderr)
+    plan = report.Plan(
+        running.switchboard,
+        running.about,
+        running.index.fingerprint,
+        settings,
+        file,
+        read_questions(file),
+        hourly,
+        lambda mode: peak_of(mode, settings.knowledge),
+        lambda: report.seconds_of_update(settings, lambda copy: open_index(copy, quietly)),
+        wanted or report.ALL,
+    )
+    with tqdm(total=len(plan.questions) * len(plan.modes), unit="answer", file=sys.stderr) as bar:
+        made = report.measure(plan, bar.update, bar.write)
+    written.write_report(made, out)
+    print(f"{out / written.MARKDOWN}, {out / written.JSON} and {out / written.PLOTS}/ are written.")
 
 
 def _answered(switchboard: Switchboard, question: str, mode: str, settings: GenerationSettings) -> Answer | None:

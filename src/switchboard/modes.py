@@ -75,6 +75,17 @@ MODES: dict[str, Mode] = {
     )
 }
 
+ABLATION = Mode(
+    name="rag-without-reader",
+    label="RAG, untuned",
+    adapter=None,
+    searches=True,
+    needs_adapter=False,
+    in_chat=False,
+    summary="Passages for the model as it came: what is left of RAG without its reader adapter.",
+)
+"""What only the report measures: a mode with a part taken away. Nobody can ask for it by name."""
+
 DEFAULT_MODE = "rag"
 
 

@@ -59,10 +59,11 @@ class Switchboard:
     quoting: bool = True
 
     def answer(
-        self, conversation: Sequence[Message], mode: str, settings: GenerationSettings | None = None
+        self, conversation: Sequence[Message], mode: str | Mode, settings: GenerationSettings | None = None
     ) -> Iterator[Answer]:
         """Answer the last message of `conversation`, which alternates user and assistant and ends with the user.
 
+        `mode` is one of MODES by its name, or any other mode as it is.
         Yields whole answers so far: the first with the passages and no text, the last with `done`. Closing the
         iterator stops the model. Raises a SwitchboardError for whatever the visitor can mend.
         """
@@ -77,9 +78,9 @@ class Switchboard:
         tokens = self.generator.stream(turn.prompt, settings, turn.adapter, turn.grounding)
         yield from self._generated(turn.answer, tokens, began)
 
-    def prepare(self, conversation: Sequence[Message], mode: str, settings: GenerationSettings) -> Turn:
+    def prepare(self, conversation: Sequence[Message], mode: str | Mode, settings: GenerationSettings) -> Turn:
         """Do all of a turn but write: search, decide whether it is covered, and make the prompt. Raises as `answer`."""
-        chosen = mode_named(mode)
+        chosen = mode if isinstance(mode, Mode) else mode_named(mode)
         if not conversation or conversation[-1].role != "user" or not conversation[-1].content.strip():
             raise SettingsError("There is no question. Please type one.")
         adapter, notice = self._adapter_for(chosen)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import sqrt
 from statistics import median
 from typing import Any
 
 from switchboard.citations import without_citations
 from switchboard.evaluation.questions import Question
+from switchboard.evaluation.statistics import wilson
 from switchboard.types import Answer
 
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
@@ -24,8 +24,6 @@ _WORDS = {
 }
 _PERCENT = re.compile(r"\s*(?:per cent|percent)\b|\s+%")
 _APOSTROPHES = str.maketrans({"’": "'", "‘": "'"})
-Z = 1.959964
-"""The standard normal quantile of a 95 % interval."""
 
 
 @dataclass(frozen=True)
@@ -91,22 +89,6 @@ def score(question: Question, answer: Answer) -> Scored:
         cited_right=any(sources[number - 1] in question.articles for number in answer.cited),
         retrieved_right=any(source in question.articles for source in sources),
     )
-
-
-def wilson(successes: int, n: int, z: float = Z) -> tuple[float, float]:
-    """The Wilson score interval of a proportion; (0, 1) for n = 0.
-
-    From: Wilson, Probable inference, the law of succession, and statistical inference, JASA 22, 1927.
-
-    >>> tuple(round(x, 3) for x in wilson(8, 10))
-    (0.49, 0.943)
-    """
-    if not n:
-        return 0.0, 1.0
-    share, squared = successes / n, z * z
-    middle = (share + squared / (2 * n)) / (1 + squared / n)
-    half = z / (1 + squared / n) * sqrt(share * (1 - share) / n + squared / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def summarize(mode: str, searches: bool, rows: Sequence[Scored]) -> dict[str, Any]:

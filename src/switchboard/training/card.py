@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from switchboard.evaluation.costs import trainings_of
 from switchboard.generation.adapters import CONFIG, WEIGHTS
 from switchboard.generation.model import LoadedModel
 from switchboard.generation.replies import REPLIES_FILE
@@ -36,7 +37,9 @@ class Result:
 def write_results(result: Result, made: Path, folder: Path) -> None:
     """Complete `made`, which holds the weights, and move its files into the adapter's `folder`, weights last."""
     made.mkdir(parents=True, exist_ok=True)
-    numbers = {"counts": result.counts, "losses": result.rows}
+    numbers: dict[str, Any] = {"counts": result.counts, "epochs": result.recipe.epochs, "losses": result.rows}
+    if result.recipe.start:
+        numbers["before"] = trainings_of(folder.parent / result.recipe.start)
     (made / "loss.json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
     _draw(result.rows, made / "loss.png", result.name)
     (made / "README.md").write_text(_card(result), encoding="utf-8")

@@ -45,7 +45,7 @@ def _embedder(settings: Settings) -> SentenceEmbedder:
     return open_embedder(settings.embedder, settings.data, quietly)
 
 
-def _facts(_settings: Settings, folder: Path, seed: int, **sizes: int) -> Iterable[Row]:
+def _facts(_settings: Settings, folder: Path, seed: int, **sizes: Any) -> Iterable[Row]:
     from switchboard.training.facts import rows_from_facts  # noqa: PLC0415
 
     return rows_from_facts(folder / "facts", seed, **sizes)

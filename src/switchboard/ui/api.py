@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import gradio as gr
 
 from switchboard.errors import SettingsError, SwitchboardError
-from switchboard.records import answer_record, search_record
+from switchboard.records import MAX_TEXT, answer_record, search_record
 from switchboard.types import LIMITS, Message, SearchResult
 from switchboard.ui.chat import OUR_FAULT, AnswerFunction
-from switchboard.ui.conversation import MAX_TEXT, MAX_TURNS, settings_from
+from switchboard.ui.conversation import MAX_TURNS, settings_from
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")

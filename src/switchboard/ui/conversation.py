@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from switchboard.errors import SettingsError
 from switchboard.modes import DEFAULT_MODE, mode_named
-from switchboard.types import Answer, GenerationSettings, Message, Metrics, Passage
+from switchboard.records import answer_from_json, text_from_json
+from switchboard.types import Answer, GenerationSettings, Message
 
 State = Literal["working", "done", "stopped", "interrupted", "failed"]
 
 MAX_TURNS = 60
 """The most turns of one conversation that are kept; the oldest go first."""
-MAX_TEXT = 20_000
-"""The most characters of any one text read back from a browser."""
-MAX_PASSAGES = 16
 _TITLE_LENGTH = 60
 
 
@@ -162,61 +160,15 @@ def _turn_from_json(value: Mapping[str, Any]) -> Turn:
     liked = value.get("liked")
     return Turn(
         id=_identifier(value["id"]),
-        question=_text(value["question"]),
+        question=text_from_json(value["question"]),
         mode=mode_named(value["mode"]).name,
         began=float(value["began"]),
-        answer=_answer_from_json(value["answer"]),
+        answer=answer_from_json(value["answer"]),
         state="interrupted" if state == "working" else state,
         phase="",
-        error=_text(value.get("error", "")),
+        error=text_from_json(value.get("error", "")),
         liked=liked if isinstance(liked, bool) else None,
     )
-
-
-def _answer_from_json(value: Mapping[str, Any]) -> Answer:
-    passages = tuple(_passage_from_json(passage) for passage in _items(value["passages"])[:MAX_PASSAGES])
-    nearest = value.get("nearest")
-    return Answer(
-        mode=mode_named(value["mode"]).name,
-        text=_text(value["text"]),
-        passages=passages,
-        nearest=_passage_from_json(nearest) if nearest else None,
-        cited=tuple(int(n) for n in _items(value["cited"]) if 1 <= int(n) <= len(passages)),
-        removed_citations=int(value["removed_citations"]),
-        abstained=bool(value["abstained"]),
-        notice=_text(value["notice"]),
-        metrics=_metrics_from_json(value["metrics"]),
-        done=bool(value["done"]),
-    )
-
-
-def _metrics_from_json(value: Mapping[str, Any]) -> Metrics:
-    return Metrics(
-        retrieval_ms=float(value["retrieval_ms"]),
-        time_to_first_token_ms=float(value["time_to_first_token_ms"]),
-        prompt_tokens=int(value["prompt_tokens"]),
-        reused_tokens=int(value["reused_tokens"]),
-        output_tokens=int(value["output_tokens"]),
-        tokens_per_second=float(value["tokens_per_second"]),
-        total_ms=float(value["total_ms"]),
-    )
-
-
-def _passage_from_json(value: Mapping[str, Any]) -> Passage:
-    texts = {name: _text(value[name]) for name in ("source", "title", "heading", "text", "updated")}
-    return Passage(**texts, start=int(value["start"]), end=int(value["end"]), score=float(value["score"]))
-
-
-def _items(value: object) -> Sequence[Any]:
-    if not isinstance(value, (list, tuple)):
-        raise TypeError("not a list")
-    return value
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError("not a text")
-    return value[:MAX_TEXT]
 
 
 def _identifier(value: object) -> str:
