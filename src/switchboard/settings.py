@@ -25,9 +25,10 @@ class Settings:
     """How this installation is set up; the defaults are the shipped example.
 
     `model` and `embedder` are `packaged` (carried by a PyPI wheel), a Hub id or a local folder. `data` holds
-    everything that is made at run time: models, index, feedback. `threshold` is the cosine similarity under
-    which a question counts as not covered; None takes the one calibrated for the embedder. With `quoting` answers over
-    passages are made of their sentences, and others of replies that were taught; a larger model may write freely.
+    everything that is made at run time: models, index, feedback. The page of results draws `report`. `threshold` is
+    the cosine similarity under which a question counts as not covered; None takes the one calibrated for the embedder.
+    With `quoting` answers over passages are made of their sentences, and others of replies that were taught; a larger
+    model may write freely.
     """
 
     model: str = "packaged"
@@ -36,6 +37,7 @@ class Settings:
     adapters: Path = ROOT / "adapters"
     knowledge: Path = ROOT / "knowledge"
     data: Path = ROOT / ".switchboard"
+    report: Path = ROOT / "evaluation" / "report.json"
     company: str = "Fernwave Telecom"
     threshold: float | None = None
     quoting: bool = True

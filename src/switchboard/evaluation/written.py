@@ -30,6 +30,9 @@ MEASURES = {
 }
 """The figures of a mode, and what each is a share of."""
 
+PAIR_MEASURES = {"all_facts": "all facts", "declined": "rightly declined", "no_wrong_figure": "no wrong figure"}
+"""What two modes are compared by."""
+
 Report = Mapping[str, Any]
 
 
@@ -91,6 +94,13 @@ def share(row: Mapping[str, Any], name: str) -> str:
     return f"{row[name]:.0%} ({low * 100:.0f} to {high * 100:.0f})".replace("%", " %", 1)
 
 
+def duration(seconds: float | None) -> str:
+    """How long a changed fact takes: seconds of indexing, or minutes of training; a mode may not be able to."""
+    if seconds is None:
+        return "cannot"
+    return f"{seconds:.1f} s" if seconds < 90 else f"{seconds / 60:.0f} min of training"
+
+
 def draw(report: Report, folder: Path) -> list[tuple[str, str]]:
     """Draw the plots into `folder`; returns their titles and files, with the folder's own name."""
     from matplotlib.figure import Figure  # noqa: PLC0415  (slow to import, and only needed here)
@@ -150,13 +160,12 @@ def _strata(modes: Report) -> list[list[str]]:
 
 
 def _pairs(report: Report) -> list[list[str]]:
-    words = {"all_facts": "all facts", "declined": "rightly declined", "no_wrong_figure": "no wrong figure"}
     labels = {name: row["label"] for name, row in report["modes"].items()}
     return [
         [
             labels[pair["first"]],
             labels[pair["second"]],
-            words[pair["measure"]],
+            PAIR_MEASURES[pair["measure"]],
             f"{pair['difference'] * 100:+.0f} ({pair['interval'][0] * 100:+.0f} to {pair['interval'][1] * 100:+.0f})",
             f"{pair['first_alone']} : {pair['second_alone']}",
             "< 0.001" if pair["p"] < 0.001 else f"{pair['p']:.3f}",
@@ -174,14 +183,8 @@ def _costs(modes: Report, costs: Report) -> list[list[str]]:
             "training, all runs",
             *(f"{row['training_hours']:.1f} h, ${row['training']:.2f}" if row["trainings"] else "-" for row in by_mode),
         ],
-        ["to change one fact", *(_duration(row["update_seconds"]) for row in by_mode)],
+        ["to change one fact", *(duration(row["update_seconds"]) for row in by_mode)],
     ]
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "cannot"
-    return f"{seconds:.1f} s" if seconds < 90 else f"{seconds / 60:.0f} min of training"
 
 
 def _trainings(modes: Report, costs: Report) -> str:

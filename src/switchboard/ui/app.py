@@ -17,8 +17,9 @@ from switchboard.ui.api import add_api
 from switchboard.ui.chat import AnswerFunction, ChatEvents, Parts, memory_of
 from switchboard.ui.conversation import from_json, new_conversation
 from switchboard.ui.export import as_json, as_markdown
-from switchboard.ui.frame import about, dialog, masthead, settings_head, summaries
+from switchboard.ui.frame import about, dialog, head_of, masthead, settings_head, summaries
 from switchboard.ui.render import transcript
+from switchboard.ui.results import behind, read_report, results
 from switchboard.ui.sources import article, sources_panel
 from switchboard.ui.theme import SwitchboardTheme, tokens_css
 
@@ -94,8 +95,21 @@ def create_app(running: Running, answer: AnswerFunction | None = None) -> gr.Blo
         events = ChatEvents(parts, answer, FeedbackStore(running.settings.data / "feedback.sqlite"), running)
         _connect(events, parts, ask, stop, sliders)
         add_api(answer, search, _MODEL, _CONCURRENT_ANSWERS)
+    with app.route("Results", "/results"):
+        _results_page(company, running.settings.report)
     app.queue(default_concurrency_limit=_CONCURRENT_ANSWERS, max_size=_LONGEST_LINE)
     return app
+
+
+def _results_page(company: str, file: Path) -> None:
+    report = read_report(file)
+
+    def questions(request: dict[str, Any]) -> str:
+        """The questions behind a bar, as HTML."""
+        return behind(report, str(request.get("mode")), str(request.get("about")))
+
+    gr.HTML(head_of("results", company), elem_id="masthead", **_bare("masthead"))
+    gr.HTML(results(report), elem_id="page", server_functions=[questions], **_bare("results"))
 
 
 def launch_options(settings: Settings) -> dict[str, Any]:

@@ -7,15 +7,20 @@ from collections.abc import Iterable
 from switchboard.modes import DEFAULT_MODE, MODES
 from switchboard.ui.markup import plain
 
+PAGES = {"": "Chat", "results": "Results"}
+"""The pages: their paths below the app's root, and their names."""
+
+
+def head_of(page: str, company: str) -> str:
+    """The head of a page other than the chat: the name and the way to the others."""
+    return _brand(page, company)
+
 
 def masthead(company: str) -> str:
-    """The head of the page: the name, the line under it, and what opens the drawers."""
+    """The head of the chat: the name, the way to the other pages, and what opens the drawers."""
     return (
-        '<div class="brand"><h1 class="wordmark"><span class="mark" aria-hidden="true"><i></i></span>'
-        "Switchboard</h1>"
-        f'<p class="tagline"><span class="company">{plain(company)}</span> '
-        "One small model, two ways to know things</p></div>"
-        '<nav class="tools" aria-label="Conversation and settings">'
+        _brand("", company)
+        + '<nav class="tools" aria-label="Conversation and settings">'
         + _tool("conversations", "Conversations", expands="conversations")
         + _tool("new", "New conversation")
         + _tool("export", "Export", expands="export-menu")
@@ -29,6 +34,18 @@ def masthead(company: str) -> str:
         '<ul id="conversation-list"></ul>'
         '<p class="drawer-note">Kept in this browser only, the latest twenty.</p></aside>'
         '<div id="announcer" class="sr-only" role="status" aria-live="polite"></div>'
+    )
+
+
+def _brand(here: str, company: str) -> str:
+    links = "".join(
+        f'<a href="./{path}"{" aria-current=page" if path == here else ""}>{name}</a>' for path, name in PAGES.items()
+    )
+    return (
+        '<div class="brand"><h1 class="wordmark"><span class="mark" aria-hidden="true"><i></i></span>'
+        f'Switchboard</h1><nav class="pages" aria-label="Pages">{links}</nav>'
+        f'<p class="tagline"><span class="company">{plain(company)}</span> '
+        "One small model, two ways to know things</p></div>"
     )
 
 

@@ -318,6 +318,24 @@
     body.focus({ preventScroll: true });
   }
 
+  /* ---- Results ---- */
+
+  async function openBehind(button) {
+    const { mode, about } = button.dataset;
+    const box = $("#behind");
+    const body = $("#behind-body");
+    opener = button;
+    body.innerHTML = '<p class="article-topic">Opening …</p>';
+    box.showModal();
+    try {
+      body.innerHTML = await parts.results.server.questions({ mode, about });
+    } catch {
+      body.innerHTML = '<p class="error">The questions could not be fetched. Please try again.</p>';
+    }
+    body.scrollTop = 0;
+    body.focus({ preventScroll: true });
+  }
+
   /* ---- Drawers and menus ---- */
 
   const panels = ["conversations", "settings", "about", "export-menu"];
@@ -368,6 +386,8 @@
     dislike: (el) => parts.transcript.trigger("rate", { turn: el.closest(".turn").dataset.turn, liked: false }),
     copy,
     article: openArticle,
+    behind: openBehind,
+    "close-behind": () => $("#behind").close(),
     expand: (el) => el.closest(".card").classList.add("expanded"),
     "close-article": () => $("#article").close(),
     "close-drawer": () => toggle("", false),
@@ -408,16 +428,16 @@
       if (busy() && WHILE_BUSY.has(el.dataset.action)) return;
       return actions[el.dataset.action]?.(el);
     }
-    if (event.target === $("#article")) return $("#article").close();
+    if (event.target.matches?.("#article, #behind")) return event.target.close();
     if (!event.target.closest?.(".drawer, .menu, #settings")) toggle("", false);
   });
 
-  document.addEventListener("close", (event) => event.target.id === "article" && opener?.focus(), true);
+  document.addEventListener("close", (event) => event.target.matches("#article, #behind") && opener?.focus(), true);
 
   document.addEventListener(
     "keydown",
     (event) => {
-      if (event.key === "Escape" && !$("#article")?.open) toggle("", false);
+      if (event.key === "Escape" && !$("dialog[open]")) toggle("", false);
       if (event.target.closest?.("#switch")) moveSwitch(event);
       const asking = event.target.closest?.("#question") && event.key === "Enter" && !event.shiftKey;
       if (asking && (busy() || !event.target.value.trim() || event.isComposing)) {
