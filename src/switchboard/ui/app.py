@@ -15,6 +15,7 @@ from switchboard.switch import Switchboard
 from switchboard.types import LIMITS, Answer, Document, GenerationSettings, Message, SearchResult
 from switchboard.ui.api import add_api
 from switchboard.ui.chat import AnswerFunction, ChatEvents, Parts, memory_of
+from switchboard.ui.compare import compare_page
 from switchboard.ui.conversation import from_json, new_conversation
 from switchboard.ui.export import as_json, as_markdown
 from switchboard.ui.frame import about, dialog, head_of, masthead, settings_head, summaries
@@ -95,6 +96,12 @@ def create_app(running: Running, answer: AnswerFunction | None = None) -> gr.Blo
         events = ChatEvents(parts, answer, FeedbackStore(running.settings.data / "feedback.sqlite"), running)
         _connect(events, parts, ask, stop, sliders)
         add_api(answer, search, _MODEL, _CONCURRENT_ANSWERS)
+    with app.route("Compare", "/compare") as compare:
+        gr.HTML(head_of("compare", company), elem_id="masthead", **_bare("masthead"))
+        html = {"board": {"html_template": _LIST, **_bare("board", "vote")}, "tally": _bare("tally")}
+        queue = {"concurrency_id": _MODEL, "concurrency_limit": _CONCURRENT_ANSWERS}
+        compared, votes = compare_page(answer, running, html, queue)
+        compare.load(compared.tally, None, votes, show_progress="hidden", api_visibility="private")
     with app.route("Results", "/results"):
         _results_page(company, running.settings.report)
     app.queue(default_concurrency_limit=_CONCURRENT_ANSWERS, max_size=_LONGEST_LINE)

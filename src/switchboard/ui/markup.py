@@ -56,7 +56,7 @@ def link_citations(html: str, link: Callable[[int], str | None]) -> str:
         made = link(int(match[1]))
         return match[0] if made is None else made
 
-    return _in_text(html, lambda text: _CITATION.sub(linked, text))
+    return in_text(html, lambda text: _CITATION.sub(linked, text))
 
 
 def highlight(html: str, question: str) -> str:
@@ -67,7 +67,7 @@ def highlight(html: str, question: str) -> str:
     def marked(match: re.Match[str]) -> str:
         return f"<mark>{match[0]}</mark>" if stem(match[0].lower()) in stems else match[0]
 
-    return _in_text(html, lambda text: _WORD.sub(marked, text))
+    return in_text(html, lambda text: _WORD.sub(marked, text))
 
 
 @lru_cache(maxsize=256)
@@ -82,7 +82,7 @@ def plain(text: str) -> str:
     return escape(text, quote=True)
 
 
-def _in_text(html: str, change: Callable[[str], str]) -> str:
+def in_text(html: str, change: Callable[[str], str]) -> str:
     """Change what stands between the tags and the entities."""
     parts = _TAG_OR_ENTITY.split(html)
     return "".join(part if n % 2 else change(part) for n, part in enumerate(parts))

@@ -133,7 +133,7 @@
 
   /* ---- The transcript ---- */
 
-  const busy = () => Boolean($('#transcript .turn[data-state="working"]'));
+  const busy = () => Boolean($('#transcript .turn[data-state="working"], #board .round[data-state="working"]'));
   const chosenMode = () => document.body.dataset.mode;
   const modeLabel = (value) => $(`#switch input[value="${value}"]`)?.closest("label")?.textContent.trim() || value;
 
@@ -386,6 +386,7 @@
     dislike: (el) => parts.transcript.trigger("rate", { turn: el.closest(".turn").dataset.turn, liked: false }),
     copy,
     article: openArticle,
+    vote: (el) => parts.board.trigger("vote", { round: el.dataset.round, vote: el.dataset.vote }),
     behind: openBehind,
     "close-behind": () => $("#behind").close(),
     expand: (el) => el.closest(".card").classList.add("expanded"),

@@ -12,7 +12,7 @@ from switchboard.ui.markup import plain
 class Bar:
     """One share, from 0 to 1, with its 95 % interval; None where nothing counts.
 
-    `about` names what stands behind it: what the page sends when the bar is pressed.
+    `about` names what stands behind it: what the page sends when the bar is pressed; without it there is nothing.
     """
 
     mode: str
@@ -45,14 +45,20 @@ def bars(title: str, note: str, rows: Sequence[Bar]) -> str:
 def _bar(row: Bar) -> str:
     value = row.value or 0.0
     low, high = row.interval
-    says = f"{row.label}: {value:.0%}, 95 % interval {low:.0%} to {high:.0%}. Show the questions."
-    return (
-        f'<button type="button" class="bar-row" data-action="behind" data-mode="{plain(row.mode)}" '
-        f'data-about="{plain(row.about)}" aria-label="{plain(says)}" title="{plain(says)}">'
+    says = f"{row.label}: {value:.0%}, 95 % interval {low:.0%} to {high:.0%}."
+    drawn = (
         f'<span class="bar-label">{plain(row.label)}</span>'
         f'<span class="bar-track"><span class="bar-fill" style="width:{value * 100:.1f}%"></span>'
         f'<span class="bar-range" style="left:{low * 100:.1f}%;width:{(high - low) * 100:.1f}%"></span></span>'
-        f'<span class="bar-value">{value * 100:.0f} %</span></button>'
+        f'<span class="bar-value">{value * 100:.0f} %</span>'
+    )
+    mode = plain(row.mode)
+    if not row.about:
+        return f'<div class="bar-row" data-mode="{mode}" title="{plain(says)}">{drawn}</div>'
+    says += " Show the questions."
+    return (
+        f'<button type="button" class="bar-row" data-action="behind" data-mode="{mode}" '
+        f'data-about="{plain(row.about)}" aria-label="{plain(says)}" title="{plain(says)}">{drawn}</button>'
     )
 
 

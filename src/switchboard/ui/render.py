@@ -42,7 +42,7 @@ def metrics_line(mode: str, metrics: Metrics) -> str:
     if metrics.output_tokens:
         parts += [f"{_seconds(metrics.time_to_first_token_ms)} to first word", f"{_seconds(metrics.total_ms)} in all"]
         speed = f" at {metrics.tokens_per_second:.0f}/s" if metrics.tokens_per_second else ""
-        parts.append(f"{_count(metrics.output_tokens, 'token')}{speed}")
+        parts.append(f"{counted(metrics.output_tokens, 'token')}{speed}")
         reused = f" ({metrics.reused_tokens} reused)" if metrics.reused_tokens else ""
         parts.append(f"prompt {metrics.prompt_tokens}{reused}")
     if MODES[mode].searches and metrics.retrieval_ms:
@@ -101,7 +101,7 @@ def _answer_html(turn: Turn) -> str:
 
 def _phase(turn: Turn) -> str:
     if turn.phase == "reading":
-        return f"Reading {_count(len(turn.answer.passages), 'passage')}"
+        return f"Reading {counted(len(turn.answer.passages), 'passage')}"
     return _PHASES.get(turn.phase, "Working")
 
 
@@ -119,7 +119,7 @@ def _notices(turn: Turn) -> str:
     lines = [turn.answer.notice] if turn.answer.notice and turn.state != "failed" else []
     if removed := turn.answer.removed_citations:
         verb = "was" if removed == 1 else "were"
-        lines.append(f"{_count(removed, 'citation')} that pointed at nothing {verb} removed.")
+        lines.append(f"{counted(removed, 'citation')} that pointed at nothing {verb} removed.")
     if turn.state == "interrupted":
         lines.append("The page was closed before this answer was finished.")
     return "".join(f'<p class="notice">{plain(line)}</p>' for line in lines)
@@ -179,5 +179,6 @@ def _seconds(milliseconds: float) -> str:
     return f"{milliseconds / 1000:.1f} s" if milliseconds >= 95 else f"{milliseconds:.0f} ms"
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """`1 passage`, `2 passages`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,227 @@
+"""The Compare page: one question down several paths, side by side, and a blind vote between two of them.
+
+Nothing of a visitor is kept here but votes: the comparison is in the session's state. One model answers, so the columns
+of a round are written one after the other.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from switchboard.errors import SettingsError, SwitchboardError
+from switchboard.evaluation.questions import Question, read_questions
+from switchboard.modes import MODES
+from switchboard.settings import ROOT
+from switchboard.types import GenerationSettings
+from switchboard.ui.chat import OUR_FAULT, AnswerFunction, Host, Update
+from switchboard.ui.comparison import Column, Comparison, Round, board, key, tally
+from switchboard.votes import VOTES, VoteStore
+
+QUESTIONS = ROOT / "evaluation" / "questions.jsonl"
+_FRAME_SECONDS = 0.08
+_LONGEST_QUESTION = 4000
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CompareParts:
+    """The components that the page's events write to."""
+
+    board: Any
+    tally: Any
+    state: Any
+    question: Any
+    ask: Any
+    stop: Any
+
+    def all(self) -> list[Any]:
+        return [self.board, self.tally, self.state, self.question, self.ask, self.stop]
+
+
+class CompareEvents:
+    """The handlers; `known` are the evaluation set's questions by their text, see comparison.key."""
+
+    def __init__(
+        self,
+        parts: CompareParts,
+        answer: AnswerFunction,
+        votes: VoteStore,
+        running: Host,
+        known: Mapping[str, Question],
+    ) -> None:
+        self._parts = parts
+        self._answer = answer
+        self._votes = votes
+        self._running = running
+        self._known = known
+        # Ids of rounds that were stopped a moment ago: their next frame, already on its way, must not be shown.
+        self._stopped: deque[str] = deque(maxlen=256)
+
+    def begin(self, question: str, modes: Sequence[str], blind: bool, state: Comparison) -> Update:
+        """Put the question up, to be answered by `generate`; a blind round takes two of the modes by lot."""
+        chosen = [name for name in MODES if name in modes]
+        if not question.strip():
+            gr.Warning("There is no question. Please type one.")
+        elif len(question) > _LONGEST_QUESTION:
+            gr.Warning(f"The question is longer than {_LONGEST_QUESTION:,} characters. Please shorten it.")
+        elif len(chosen) < (2 if blind else 1):
+            gr.Warning("A blind vote needs two paths to choose from." if blind else "Please choose a path to ask.")
+        else:
+            picked = random.SystemRandom().sample(chosen, 2) if blind else chosen
+            return {**self._frame(state.asked(question, picked, blind), busy=True), self._parts.question: ""}
+        return {self._parts.state: state}
+
+    def generate(self, state: Comparison) -> Iterator[Update]:
+        """Answer the columns of the last round in turn. Closing this iterator stops the model."""
+        if not state.rounds or not state.rounds[-1].working:
+            return
+        current = state.rounds[-1]
+        for column in current.columns:
+            drawn = 0.0
+            for grown in self._answered(state, current, replace(column, state="working")):
+                current = grown
+                if current.id in self._stopped:
+                    return
+                if time.perf_counter() - drawn > _FRAME_SECONDS:
+                    drawn = time.perf_counter()
+                    yield self._frame(state.updated(current), busy=True)
+        if current.id not in self._stopped:
+            yield self._frame(state.updated(current), busy=False)
+
+    def stop(self, state: Comparison) -> Update:
+        """Keep what was said and mark the rest as stopped."""
+        if not state.rounds or not state.rounds[-1].working:
+            return self._frame(state, busy=False)
+        self._stopped.append(state.rounds[-1].id)
+        return self._frame(state.updated(state.rounds[-1].stopped()), busy=False)
+
+    def vote(self, state: Comparison, event: gr.EventData) -> Update:
+        """Store a vote, once a round, and show which mode was which."""
+        wanted, vote = (str(getattr(event, name, "")) for name in ("round", "vote"))
+        one = next((one for one in state.rounds if one.id == wanted), None)
+        if one is None or vote not in VOTES or not one.hidden or one.working:
+            return {self._parts.state: state}
+        left, right = one.columns
+        try:
+            self._votes.add(one.id, one.question, left.answer, right.answer, vote)
+        except (OSError, sqlite3.Error):
+            _log.exception("A vote was not stored.")
+            gr.Warning("Your vote could not be stored just now; please try again.")
+            return {self._parts.state: state}
+        update = self._frame(state.updated(replace(one, vote=vote)), busy=False)
+        return {**update, self._parts.tally: self.tally()}
+
+    def clear(self, state: Comparison) -> Update:
+        """Start over: the rounds go, the votes stay."""
+        if state.rounds and state.rounds[-1].working:
+            self._stopped.append(state.rounds[-1].id)
+        return self._frame(Comparison(), busy=False)
+
+    def pick(self) -> str:
+        """A question of the evaluation set, by lot."""
+        return random.SystemRandom().choice([question.text for question in self._known.values()])
+
+    def tally(self) -> str:
+        """The votes so far; nothing where they cannot be read."""
+        try:
+            return tally(self._votes.tally())
+        except (OSError, sqlite3.Error):
+            _log.exception("The votes could not be read.")
+            return ""
+
+    def _answered(self, state: Comparison, current: Round, column: Column) -> Iterator[Round]:
+        """The round as one of its columns grows."""
+        yield current.with_column(column)
+        answers = None
+        try:
+            messages = state.updated(current).messages(current.id, column.mode)
+            answers = self._answer(messages, column.mode, GenerationSettings())
+            for answer in answers:
+                column = replace(column, answer=answer)
+                yield current.with_column(column)
+            column = replace(column, state="done")
+        except SwitchboardError as error:
+            column = replace(column, state="failed", error=str(error))
+        except Exception:  # noqa: BLE001 - the visitor gets a sentence and the log gets the trace
+            _log.exception("A comparison in mode %s failed.", column.mode)
+            column = replace(column, state="failed", error=OUR_FAULT)
+        finally:
+            close = getattr(answers, "close", None)
+            if close:
+                close()
+        yield current.with_column(column)
+
+    def _frame(self, state: Comparison, busy: bool) -> Update:
+        return {
+            self._parts.board: board(state, self._known),
+            self._parts.state: state,
+            self._parts.ask: gr.update(visible=not busy),
+            self._parts.stop: gr.update(visible=busy),
+        }
+
+
+def known_questions(file: Path = QUESTIONS) -> dict[str, Question]:
+    """The evaluation set's questions that stand alone, by their text; none where the file is not there."""
+    try:
+        return {key(question.text): question for question in read_questions(file) if not question.conversation}
+    except SettingsError:
+        return {}
+
+
+def compare_page(answer: AnswerFunction, running: Host, html: Mapping[str, Mapping[str, Any]], queue: Any) -> Any:
+    """The page's components and events. `html` are the options of its HTML components by name, and `queue` those of
+    what waits in line for the model. Returns the handlers, and where the tally is shown."""
+    known = known_questions()
+    state = gr.State(Comparison())
+    with gr.Column(elem_id="page"), gr.Column(elem_id="compare"):
+        with gr.Row(elem_id="compare-choice"):
+            modes = gr.CheckboxGroup(
+                [(mode.label, mode.name) for mode in MODES.values()],
+                value=["fine-tuned", "rag"],
+                label="Answer with",
+                show_label=False,
+                container=False,
+                elem_id="compare-modes",
+            )
+            blind = gr.Checkbox(label="Blind vote", container=False, elem_id="compare-blind", min_width=120)
+        with gr.Row(elem_id="ask-row"):
+            question = gr.Textbox(
+                label="Your question",
+                placeholder="Ask every path at once",
+                lines=1,
+                max_lines=6,
+                show_label=False,
+                container=False,
+                autofocus=True,
+                elem_id="question",
+            )
+            ask = gr.Button("Ask", elem_id="ask", variant="primary", min_width=0)
+            stop = gr.Button("Stop", elem_id="compare-stop", variant="secondary", min_width=0, visible=False)
+        with gr.Row(elem_id="compare-more"):
+            pick = gr.Button("A question with known facts", size="sm", min_width=0, visible=bool(known))
+            clear = gr.Button("Start over", size="sm", min_width=0)
+        shown = gr.HTML(board(Comparison(), known), elem_id="board", **html["board"])
+        votes = gr.HTML("", elem_id="tally", **html["tally"])
+    parts = CompareParts(shown, votes, state, question, ask, stop)
+    events = CompareEvents(parts, answer, VoteStore(running.settings.data / "votes.sqlite"), running, known)
+    quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    begun = gr.on([ask.click, question.submit], events.begin, [question, modes, blind, state], parts.all(), **quiet)
+    answering = begun.then(
+        events.generate, [state], parts.all(), show_progress="hidden", api_visibility="private", **queue
+    )
+    last = {**quiet, "queue": True, "concurrency_limit": None}
+    stop.click(events.stop, [state], parts.all(), cancels=[answering], **last)
+    clear.click(events.clear, [state], parts.all(), cancels=[answering], **last)
+    shown.vote(events.vote, [state], parts.all(), **quiet)
+    pick.click(events.pick, None, question, **quiet)
+    return events, votes
