@@ -239,3 +239,64 @@ def test_the_soft_maximum_is_the_highest_and_grows_with_others_like_it() -> None
     assert soft_maximum(vectors[:1], vectors[0]) == pytest.approx(1.0)
     assert soft_maximum(vectors, vectors[0]) == pytest.approx(1.0, abs=1e-6)
     assert soft_maximum(vectors[[0, 0]], vectors[0]) == pytest.approx(1 + SOFT * np.log(2))
+
+
+# ---- A private copy with one document edited ----
+
+ASKED_ROWS = (
+    {"question": "what do you charge when I pay late", "source": "fees.md", "heading": "", "answer": "The late fee"},
+    {"question": "my lamp shines red", "source": "router.md", "heading": "Red lamp", "answer": "no connection"},
+    {"question": "do you sell boats", "source": None},
+)
+
+
+def ask_file(bench: Bench) -> None:
+    bench.write("asked.jsonl", "".join(json.dumps(row) + "\n" for row in ASKED_ROWS))
+
+
+@pytest.mark.parametrize("asked", [False, True])
+@pytest.mark.parametrize(
+    "text",
+    ["The late fee is £9.", "Fees.\n\n## Late\n\nThe late fee is £9.\n\n## Red lamp\n\nLook up there.", ""],
+)
+def test_an_edited_copy_finds_what_an_index_of_the_edited_folder_would(bench: Bench, asked: bool, text: str) -> None:
+    if asked:
+        ask_file(bench)
+    queries = ["late fee", "pay late charge", "red lamp", "lamp shines red", "boats", "connection"]
+    edited = bench.start().edited("fees.md", text)
+    found = [edited.search(query, 3) for query in queries]
+    bench.write("fees.md", text)
+    fresh = bench.start()
+    for query, one in zip(queries, found, strict=True):
+        other = fresh.search(query, 3)
+        assert [p.text for p in one.passages] == [p.text for p in other.passages], query
+        assert [p.score for p in one.passages] == pytest.approx([p.score for p in other.passages], abs=1e-5)
+        assert [q.text for q in one.quotes] == [q.text for q in other.quotes]
+
+
+def test_an_edit_stays_in_its_copy(bench: Bench) -> None:
+    ask_file(bench)
+    index = bench.start()
+    before = index.search("late fee", 3)
+    edited = index.edited("fees.md", "The late fee is £9.")
+    assert "£9" in edited.search("late fee", 3).passages[0].text
+    assert edited.document("fees.md").text == "The late fee is £9."
+    after = index.search("late fee", 3)
+    assert [p.text for p in after.passages] == [p.text for p in before.passages]
+    assert "£7.50" in index.document("fees.md").text
+    assert "£9" not in (bench.knowledge / "fees.md").read_text(encoding="utf-8")
+    assert edited.fingerprint != index.fingerprint
+    again = edited.edited("fees.md", "The late fee is £10.")
+    assert "£10" in again.search("late fee", 3).passages[0].text
+
+
+def test_only_the_edited_document_is_embedded(bench: Bench) -> None:
+    index = bench.start()
+    bench.embedder.embedded.clear()  # type: ignore[attr-defined]
+    index.edited("fees.md", "The late fee is £9.")
+    assert bench.embedded == ["fees.md#0"]
+
+
+def test_what_is_not_there_cannot_be_edited(bench: Bench) -> None:
+    with pytest.raises(KnowledgeError, match=r"none\.md"):
+        bench.start().edited("none.md", "x")

@@ -14,6 +14,7 @@ but small talk, and `answer` is the reply to it.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import re
@@ -96,18 +97,42 @@ class AskedQuestions:
         self,
         store: PassageStore,
         answered_by: Sequence[Place | None],
-        texts: Mapping[str, str],
         talk: Mapping[int, str] = MappingProxyType({}),
+        rows: Sequence[Asked] = (),
     ) -> None:
         """`answered_by` has the place of each question's answer, the question's id in the store being its number;
-        `texts`, by passage, the words of all its questions; `talk` has the replies to small talk, by number."""
+        `talk` has the replies to small talk, by number, and `rows` the questions themselves."""
         self._store = store
-        self._answered_by = tuple(answered_by)
-        self.texts = texts
+        self._rows = tuple(rows)
+        self._answer(answered_by)
         self._answered = self._stored(number for number, place in enumerate(answered_by) if place)
         self._unanswered = self._stored(n for n, place in enumerate(answered_by) if not place and n not in talk)
         self._talk = self._stored(talk)
         self._replies = tuple(talk.values())
+
+    def moved(self, source: str, passages: Sequence[Passage]) -> AskedQuestions:
+        """The same questions where one document has other passages; those whose section is gone are answered nowhere.
+
+        The vectors are shared, and with them the store.
+        """
+        sections = _sections(passages)
+        answered_by = list(self._answered_by)
+        for number, row in enumerate(self._rows):
+            if row.source == source:
+                pieces = sections.get((row.source, row.heading))
+                answered_by[number] = _place(row, pieces) if pieces else None
+        moved = copy.copy(self)
+        moved._answer(answered_by)
+        return moved
+
+    def _answer(self, answered_by: Sequence[Place | None]) -> None:
+        """Note where the questions are answered, and the words of those that each passage answers."""
+        self._answered_by = tuple(answered_by)
+        texts: dict[str, str] = {}
+        for row, place in zip(self._rows, answered_by, strict=False):
+            if place:
+                texts[place[0]] = f"{texts[place[0]]}\n{row.question}" if place[0] in texts else row.question
+        self.texts: Mapping[str, str] = texts
 
     def nearest(self, vector: Vectors, n: int) -> dict[Place, float]:
         """Where the n nearest questions are answered, with the similarity of the nearest one of each place."""
@@ -172,33 +197,35 @@ def open_asked(
 
     A question whose section is no longer there is left out.
     """
-    sections: dict[tuple[str, str], list[Passage]] = {}
-    for passage in passages:
-        sections.setdefault((passage.source, passage.heading), []).append(passage)
-    usable: list[tuple[str, Place | None]] = []
+    sections = _sections(passages)
+    usable: list[tuple[Asked, Place | None]] = []
     talk: dict[int, str] = {}
     for row in asked:
         if row.source is None:
             if row.talk:
                 talk[len(usable)] = row.answer
-            usable.append((row.question, None))
+            usable.append((row, None))
         elif pieces := sections.get((row.source, row.heading)):
-            usable.append((row.question, _place(row, pieces)))
+            usable.append((row, _place(row, pieces)))
     if len(usable) < len(asked):
         report(f"{len(asked) - len(usable)} of {len(asked)} known questions name a section that is not there.")
     if not any(place for _, place in usable):
         return None
-    digest = hashlib.sha256("\n".join(question for question, _ in usable).encode()).hexdigest()[:16]
+    digest = hashlib.sha256("\n".join(row.question for row, _ in usable).encode()).hexdigest()[:16]
     store = PassageStore(folder, f"{embedder.identity}; questions {digest}", lambda _: None)
     for start in range(store.count(), len(usable), _AT_ONCE):
-        part = [question for question, _ in usable[start : start + _AT_ONCE]]
+        part = [row.question for row, _ in usable[start : start + _AT_ONCE]]
         store.add([str(start + n) for n in range(len(part))], embedder.embed_queries(part))
         report(f"Embedding known questions: {start + len(part):,} of {len(usable):,} ...")
-    texts: dict[str, str] = {}
-    for question, place in usable:
-        if place:
-            texts[place[0]] = f"{texts[place[0]]}\n{question}" if place[0] in texts else question
-    return AskedQuestions(store, [place for _, place in usable], texts, talk)
+    return AskedQuestions(store, [place for _, place in usable], talk, [row for row, _ in usable])
+
+
+def _sections(passages: Sequence[Passage]) -> dict[tuple[str, str], list[Passage]]:
+    """The passages by their document and heading."""
+    sections: dict[tuple[str, str], list[Passage]] = {}
+    for passage in passages:
+        sections.setdefault((passage.source, passage.heading), []).append(passage)
+    return sections
 
 
 def _place(row: Asked, pieces: Sequence[Passage]) -> Place:

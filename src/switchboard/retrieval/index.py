@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from switchboard.retrieval.documents import load_folder
 from switchboard.retrieval.embedding import Embedder, Vectors, embedded_text
 from switchboard.retrieval.focus import part_text, parts_or_whole
 from switchboard.retrieval.judge import Reranker
+from switchboard.retrieval.overlay import Overlay, VectorStore
 from switchboard.retrieval.search import DEFAULT_THRESHOLD, Searcher, search_passages, threshold_for
 from switchboard.retrieval.store import PassageStore, StoredDocument
 from switchboard.types import Document, Passage, SearchResult
@@ -36,11 +38,13 @@ class KnowledgeIndex:
         documents: Mapping[str, Document],
         passages: Sequence[Passage],
         embedder: Embedder,
-        store: PassageStore,
+        store: VectorStore,
         threshold: float,
         asked: AskedQuestions | None = None,
         reranker: Reranker | None = None,
+        before: KnowledgeIndex | None = None,
     ) -> None:
+        self._before = before
         self.documents = documents
         self.passages = tuple(passages)
         self.threshold = threshold
@@ -112,7 +116,30 @@ class KnowledgeIndex:
 
     def _embed_parts(self, passage: str) -> Vectors:
         found = self._by_id[passage]
+        if self._before and self._before._by_id.get(passage) == found:
+            return self._before.part_vectors(found)
         return self._embedder.embed_queries([part_text(found, part) for part in parts_or_whole(found.text)])
+
+    def edited(self, source: str, text: str) -> KnowledgeIndex:
+        """A copy of the index in which one document has another text, made in memory; this one stays as it is.
+
+        It takes a fraction of a second, and lasts as long as somebody holds it and this one. Raises KnowledgeError if
+        there is no such document.
+        """
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        document = replace(self.document(source), text=text, sha256=digest)
+        made = chunk(document, self._embedder.count_tokens, _limit(self._embedder))
+        laid = dict(zip((p.id for p in made), self._embedder.embed_passages(made), strict=True)) if made else {}
+        return KnowledgeIndex(
+            {**self.documents, source: document},
+            [*(passage for passage in self.passages if passage.source != source), *made],
+            self._embedder,
+            Overlay(self._store, [p.id for p in self.passages if p.source == source], laid),
+            self.threshold,
+            self._asked.moved(source, made) if self._asked else None,
+            self._reranker,
+            self,
+        )
 
     def document(self, source: str) -> Document:
         """One document. Raises KnowledgeError if there is none of that name."""

@@ -14,7 +14,7 @@ from switchboard.retrieval.embedding import Embedder, Vectors
 from switchboard.retrieval.focus import PARTS, Place, focused, part_text, parts_or_whole
 from switchboard.retrieval.judge import Reranker
 from switchboard.retrieval.lexical import LexicalIndex
-from switchboard.retrieval.store import PassageStore
+from switchboard.retrieval.overlay import VectorStore
 from switchboard.subquestions import asks_of_each, sub_questions
 from switchboard.types import Passage, Quote, SearchResult
 
@@ -95,7 +95,7 @@ class Searcher:
     def __init__(
         self,
         embedder: Embedder,
-        store: PassageStore,
+        store: VectorStore,
         ids: Sequence[str],
         texts: Sequence[str],
         asked: AskedQuestions | None = None,
