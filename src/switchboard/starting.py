@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from switchboard.progress import Report
 from switchboard.settings import Settings
-from switchboard.types import Answer, GenerationSettings, Message
+from switchboard.types import Answer, GenerationSettings, Message, Retriever
 
 if TYPE_CHECKING:
     from switchboard.build import Running
@@ -53,10 +53,14 @@ class Starting:
         return self.wait().about
 
     def answer(
-        self, conversation: Sequence[Message], mode: str, settings: GenerationSettings | None = None
+        self,
+        conversation: Sequence[Message],
+        mode: str,
+        settings: GenerationSettings | None = None,
+        retriever: Retriever | None = None,
     ) -> Iterator[Answer]:
-        """Answer a turn as `Switchboard.answer` does, once it can."""
-        yield from self.switchboard.answer(conversation, mode, settings)
+        """Answer a turn as `Switchboard.answer` does, once it can; over another `retriever` where one is given."""
+        yield from self.switchboard.over(retriever).answer(conversation, mode, settings)
 
 
 def _build(settings: Settings, report: Report) -> Running:

@@ -58,6 +58,10 @@ class Switchboard:
     company: str
     quoting: bool = True
 
+    def over(self, retriever: Retriever | None) -> Switchboard:
+        """The same switch over another retriever; over its own for None."""
+        return replace(self, retriever=retriever) if retriever else self
+
     def answer(
         self, conversation: Sequence[Message], mode: str | Mode, settings: GenerationSettings | None = None
     ) -> Iterator[Answer]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 import time
@@ -97,10 +98,10 @@ def documents() -> dict[str, Document]:
     }
 
 
-def passages() -> list[Passage]:
+def passages(of: Mapping[str, Document] | None = None) -> list[Passage]:
     """One passage a section, its offsets those of the document."""
     found = []
-    for document in documents().values():
+    for document in (of or documents()).values():
         heading, start = "", 0
         for block in document.text.split("\n\n"):
             start = document.text.index(block, start)
@@ -139,21 +140,23 @@ class SlowGenerator:
             time.sleep(self.pause * 12)
             if "crash" in question:
                 raise RuntimeError("secret detail")
-            for n, word in enumerate(self._reply(question, cited, adapter).split(" ")[: settings.max_tokens]):
+            price = re.search(r"Fibre 500 costs \*\*£(\d+)", messages[-1].content)
+            reply = self._reply(question, cited, price[1] if price else "36")
+            for n, word in enumerate(reply.split(" ")[: settings.max_tokens]):
                 time.sleep(self.pause)
                 self.words += 1
                 yield Token((" " if n else "") + word, self.count_tokens(messages), 12 if adapter else 0)
         finally:
             self.closed += 1
 
-    def _reply(self, question: str, cited: bool, adapter: str | None) -> str:
+    def _reply(self, question: str, cited: bool, price: str) -> str:
         if "hostile" in question:
             return HOSTILE + " [1]"
         if "long" in question:
             return " ".join(f"word{n}" for n in range(400))
         if cited:
             return (
-                "Fibre 500 costs **£36 a month** on a 24-month contract, with 500 Mbps down and 100 Mbps up [1]. "
+                f"Fibre 500 costs **£{price} a month** on a 24-month contract, with 500 Mbps down and 100 Mbps up [1]. "
                 "Without a fixed term it is £43 a month, and set-up costs £60 [2]. [9]"
             )
         return "Happy to help! Fibre 500 is £36 a month with us, on a 24-month contract, and set-up is free."
@@ -163,6 +166,9 @@ class WordRetriever:
     """Ranks the demo's passages by the words they share with the query."""
 
     threshold = 0.3
+
+    def __init__(self, of: Mapping[str, Document] | None = None) -> None:
+        self.passages = passages(of)
 
     def small_talk(self, _message: str) -> str:
         return ""
@@ -175,7 +181,7 @@ class WordRetriever:
                 replace(
                     p, score=min(0.93, len(words & set(f"{p.label} {p.text}".lower().split())) / max(1, len(words)))
                 )
-                for p in passages()
+                for p in self.passages
             ),
             key=lambda p: -p.score,
         )
@@ -191,6 +197,9 @@ class DemoIndex:
 
     def document(self, source: str) -> Document:
         return self.documents[source]
+
+    def edited(self, source: str, text: str) -> WordRetriever:
+        return WordRetriever({**self.documents, source: replace(self.documents[source], text=text)})
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from switchboard.feedback import FeedbackStore
 from switchboard.modes import DEFAULT_MODE, MODES
 from switchboard.settings import Settings
 from switchboard.switch import Switchboard
-from switchboard.types import LIMITS, Answer, Document, GenerationSettings, Message, SearchResult
+from switchboard.types import LIMITS, Answer, GenerationSettings, Message, Retriever, SearchResult
 from switchboard.ui.api import add_api
+from switchboard.ui.change import Index, change_page
 from switchboard.ui.chat import AnswerFunction, ChatEvents, Parts, memory_of
 from switchboard.ui.compare import compare_page
 from switchboard.ui.conversation import from_json, new_conversation
@@ -33,12 +34,6 @@ _CONCURRENT_ANSWERS = 4
 _LONGEST_LINE = 64
 """How many turns may wait; whoever comes after them is told to try again."""
 _DEFAULTS = GenerationSettings()
-
-
-class Index(Protocol):
-    """What the page needs of the knowledge index."""
-
-    def document(self, source: str) -> Document: ...
 
 
 class Running(Protocol):
@@ -62,8 +57,10 @@ def create_app(running: Running, answer: AnswerFunction | None = None) -> gr.Blo
     `answer` takes the place of the Switchboard's own where that has to be wrapped.
     """
 
-    def own(conversation: Sequence[Message], mode: str, settings: GenerationSettings) -> Iterator[Answer]:
-        return running.switchboard.answer(conversation, mode, settings)
+    def own(
+        conversation: Sequence[Message], mode: str, settings: GenerationSettings, retriever: Retriever | None = None
+    ) -> Iterator[Answer]:
+        return running.switchboard.over(retriever).answer(conversation, mode, settings)
 
     def search(query: str, k: int) -> SearchResult:
         return running.switchboard.retriever.search(query, k)
@@ -102,6 +99,10 @@ def create_app(running: Running, answer: AnswerFunction | None = None) -> gr.Blo
         queue = {"concurrency_id": _MODEL, "concurrency_limit": _CONCURRENT_ANSWERS}
         compared, votes = compare_page(answer, running, html, queue)
         compare.load(compared.tally, None, votes, show_progress="hidden", api_visibility="private")
+    with app.route("Change a fact", "/change") as change:
+        gr.HTML(head_of("change", company), elem_id="masthead", **_bare("masthead"))
+        changing, shown = change_page(answer, running, html["board"], queue)
+        change.load(changing.open_first, None, shown, show_progress="hidden", api_visibility="private")
     with app.route("Results", "/results"):
         _results_page(company, running.settings.report)
     app.queue(default_concurrency_limit=_CONCURRENT_ANSWERS, max_size=_LONGEST_LINE)

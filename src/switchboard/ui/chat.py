@@ -10,7 +10,7 @@ import logging
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -20,13 +20,14 @@ from switchboard.errors import SwitchboardError
 from switchboard.feedback import FeedbackStore
 from switchboard.modes import MODES
 from switchboard.settings import Settings
-from switchboard.types import Answer, GenerationSettings, Message
+from switchboard.types import Answer
 from switchboard.ui import conversation as talk
 from switchboard.ui.conversation import Conversation
 from switchboard.ui.render import transcript
 from switchboard.ui.sources import sources_panel
 
-AnswerFunction = Callable[[Sequence[Message], str, GenerationSettings], Iterator[Answer]]
+AnswerFunction = Callable[..., Iterator[Answer]]
+"""Answers a conversation in a mode with settings; with a fourth argument it searches that Retriever."""
 Update = dict[Any, Any]
 
 OUR_FAULT = "Something went wrong on our side; please try again."

@@ -11,7 +11,7 @@ import random
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -83,20 +83,8 @@ class CompareEvents:
 
     def generate(self, state: Comparison) -> Iterator[Update]:
         """Answer the columns of the last round in turn. Closing this iterator stops the model."""
-        if not state.rounds or not state.rounds[-1].working:
-            return
-        current = state.rounds[-1]
-        for column in current.columns:
-            drawn = 0.0
-            for grown in self._answered(state, current, replace(column, state="working")):
-                current = grown
-                if current.id in self._stopped:
-                    return
-                if time.perf_counter() - drawn > _FRAME_SECONDS:
-                    drawn = time.perf_counter()
-                    yield self._frame(state.updated(current), busy=True)
-        if current.id not in self._stopped:
-            yield self._frame(state.updated(current), busy=False)
+        for grown, busy in play(self._answer, state, self._stopped):
+            yield self._frame(grown, busy)
 
     def stop(self, state: Comparison) -> Update:
         """Keep what was said and mark the rest as stopped."""
@@ -139,28 +127,6 @@ class CompareEvents:
             _log.exception("The votes could not be read.")
             return ""
 
-    def _answered(self, state: Comparison, current: Round, column: Column) -> Iterator[Round]:
-        """The round as one of its columns grows."""
-        yield current.with_column(column)
-        answers = None
-        try:
-            messages = state.updated(current).messages(current.id, column.mode)
-            answers = self._answer(messages, column.mode, GenerationSettings())
-            for answer in answers:
-                column = replace(column, answer=answer)
-                yield current.with_column(column)
-            column = replace(column, state="done")
-        except SwitchboardError as error:
-            column = replace(column, state="failed", error=str(error))
-        except Exception:  # noqa: BLE001 - the visitor gets a sentence and the log gets the trace
-            _log.exception("A comparison in mode %s failed.", column.mode)
-            column = replace(column, state="failed", error=OUR_FAULT)
-        finally:
-            close = getattr(answers, "close", None)
-            if close:
-                close()
-        yield current.with_column(column)
-
     def _frame(self, state: Comparison, busy: bool) -> Update:
         return {
             self._parts.board: board(state, self._known),
@@ -168,6 +134,50 @@ class CompareEvents:
             self._parts.ask: gr.update(visible=not busy),
             self._parts.stop: gr.update(visible=busy),
         }
+
+
+def play(answer: AnswerFunction, state: Comparison, stopped: Container[str]) -> Iterator[tuple[Comparison, bool]]:
+    """The comparison as the columns of its last round are answered in turn, and whether it is still being answered.
+
+    It ends without another word once the round's id is among those that were `stopped`. Closing it stops the model.
+    """
+    if not state.rounds or not state.rounds[-1].working:
+        return
+    current = state.rounds[-1]
+    for column in current.columns:
+        drawn = 0.0
+        for grown in _answered(answer, state, current, replace(column, state="working")):
+            current = grown
+            if current.id in stopped:
+                return
+            if time.perf_counter() - drawn > _FRAME_SECONDS:
+                drawn = time.perf_counter()
+                yield state.updated(current), True
+    if current.id not in stopped:
+        yield state.updated(current), False
+
+
+def _answered(answer: AnswerFunction, state: Comparison, current: Round, column: Column) -> Iterator[Round]:
+    """The round as one of its columns grows."""
+    yield current.with_column(column)
+    answers = None
+    try:
+        messages = state.updated(current).messages(current.id, column.mode)
+        answers = answer(messages, column.mode, GenerationSettings())
+        for said in answers:
+            column = replace(column, answer=said)
+            yield current.with_column(column)
+        column = replace(column, state="done")
+    except SwitchboardError as error:
+        column = replace(column, state="failed", error=str(error))
+    except Exception:  # noqa: BLE001 - the visitor gets a sentence and the log gets the trace
+        _log.exception("A comparison in mode %s failed.", column.mode)
+        column = replace(column, state="failed", error=OUR_FAULT)
+    finally:
+        close = getattr(answers, "close", None)
+        if close:
+            close()
+    yield current.with_column(column)
 
 
 def known_questions(file: Path = QUESTIONS) -> dict[str, Question]:

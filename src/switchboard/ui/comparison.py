@@ -40,12 +40,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Round:
-    """A question and its columns in the order they are shown. A `blind` one hides its modes until there is a `vote`."""
+    """A question and its columns in the order they are shown. A `blind` one hides its modes until there is a `vote`.
+
+    `note` says under which circumstances it was asked.
+    """
 
     question: str
     columns: tuple[Column, ...]
     blind: bool = False
     vote: str = ""
+    note: str = ""
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
@@ -72,10 +76,10 @@ class Comparison:
 
     rounds: tuple[Round, ...] = ()
 
-    def asked(self, question: str, modes: Sequence[str], blind: bool) -> Comparison:
+    def asked(self, question: str, modes: Sequence[str], blind: bool = False, note: str = "") -> Comparison:
         """With a new round that waits for its answers."""
         columns = tuple(Column(mode, Answer(mode=mode)) for mode in modes)
-        return Comparison((*self.rounds, Round(question.strip(), columns, blind))[-MAX_ROUNDS:])
+        return Comparison((*self.rounds, Round(question.strip(), columns, blind, note=note))[-MAX_ROUNDS:])
 
     def updated(self, changed: Round) -> Comparison:
         """With the round of the same id replaced."""
@@ -130,9 +134,10 @@ def _round(one: Round, question: Question | None) -> str:
         _column(one, place, column, _differing(column, said), passages, question)
         for place, column in enumerate(one.columns)
     )
+    note = f'<p class="round-note">{plain(one.note)}</p>' if one.note else ""
     return (
         f'<article class="round" data-round="{one.id}" data-state="{"working" if one.working else "done"}">'
-        f'<h2 class="round-question" dir="auto">{plain(one.question)}</h2>{_wanted(question)}'
+        f'<h2 class="round-question" dir="auto">{plain(one.question)}</h2>{note}{_wanted(question)}'
         f'<div class="columns" style="--columns:{len(one.columns)}">{columns}</div>{_ballot(one)}</article>'
     )
 

@@ -1,0 +1,250 @@
+"""The page where a fact changes: ask, edit the article, and ask again.
+
+What looks answers up has the new fact a moment later and cites it; what learned it in training still has the old one.
+The edit is in a copy of the index that belongs to this session alone; nobody else's answers change, and no file does.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import gradio as gr
+
+from switchboard.errors import SwitchboardError
+from switchboard.types import Document, Retriever
+from switchboard.ui.chat import OUR_FAULT, AnswerFunction, Update
+from switchboard.ui.compare import play
+from switchboard.ui.comparison import Comparison, board
+from switchboard.ui.markup import plain
+
+MODES = ("fine-tuned", "rag")
+"""Who answers here: what learned the fact, and what looks it up."""
+ARTICLE = "plans/fibre-plans-and-prices.md"
+QUESTION = "How much is Fibre 500 a month?"
+_PRICE = re.compile(r"(Fibre 500[^\n£]*£)(\d+)")
+_DEARER = 5
+_LONGEST = 20_000
+_LONGEST_QUESTION = 4000
+_log = logging.getLogger(__name__)
+
+
+class Index(Protocol):
+    """What the page needs of the knowledge index."""
+
+    @property
+    def documents(self) -> Mapping[str, Document]: ...
+    def document(self, source: str) -> Document: ...
+    def edited(self, source: str, text: str) -> Retriever: ...
+
+
+class Host(Protocol):
+    """What is asked about the installation."""
+
+    @property
+    def index(self) -> Index: ...
+
+
+@dataclass(frozen=True)
+class Change:
+    """A session's rounds, and its private copy of the index with the text of one article; None while it has none."""
+
+    rounds: Comparison = field(default_factory=Comparison)
+    copy: Retriever | None = None
+    source: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class ChangeParts:
+    """The components that the page's events write to."""
+
+    article: Any
+    text: Any
+    said: Any
+    question: Any
+    board: Any
+    state: Any
+    ask: Any
+    stop: Any
+
+
+class ChangeEvents:
+    """The handlers. They keep nothing of any visitor but the ids of rounds that were stopped a moment ago."""
+
+    def __init__(self, parts: ChangeParts, answer: AnswerFunction, running: Host) -> None:
+        self._parts = parts
+        self._answer = answer
+        self._running = running
+        self._stopped: deque[str] = deque(maxlen=256)
+
+    def open_first(self) -> Update:
+        """The list of articles, and the one that the demonstration is about; waits for the index."""
+        documents = self._running.index.documents
+        choices = [(document.title, source) for source, document in sorted(documents.items(), key=_title)]
+        first = ARTICLE if ARTICLE in documents else choices[0][1] if choices else None
+        if first is None:
+            return {self._parts.said: _note("The knowledge base is empty: there is nothing to change.")}
+        text = self._running.index.document(first).text
+        return {
+            self._parts.article: gr.update(choices=choices, value=first),
+            self._parts.text: text,
+            self._parts.said: _note(_STEPS),
+        }
+
+    def open(self, source: str, state: Change) -> Update:
+        """Show an article, as it is in the session's copy."""
+        if source == state.source:
+            return {self._parts.text: state.text}
+        try:
+            return {self._parts.text: self._running.index.document(source).text}
+        except SwitchboardError as error:
+            return {self._parts.said: _note(str(error))}
+
+    def dearer(self, text: str) -> Update:
+        """Write a new price into the text, which is not saved yet."""
+        changed = _PRICE.sub(lambda match: f"{match[1]}{int(match[2]) + _DEARER}", text, count=1)
+        if changed == text:
+            return {self._parts.said: _note("There is no price of Fibre 500 in this article: change what you like.")}
+        return {
+            self._parts.text: changed,
+            self._parts.said: _note("The price in the text is new. Save it to your copy, and ask again."),
+        }
+
+    def save(self, source: str, text: str, state: Change) -> Update:
+        """Index the edited article in a copy of the session's own; the copy before it goes."""
+        if len(text) > _LONGEST:
+            gr.Warning(f"The article is longer than {_LONGEST:,} characters. Please shorten it.")
+            return {self._parts.state: state}
+        began = time.perf_counter()
+        try:
+            copy = self._running.index.edited(source, text)
+        except SwitchboardError as error:
+            gr.Warning(str(error))
+            return {self._parts.state: state}
+        except Exception:  # noqa: BLE001 - the visitor gets a sentence and the log gets the trace
+            _log.exception("An edit of %s failed.", source)
+            gr.Warning(OUR_FAULT)
+            return {self._parts.state: state}
+        seconds = time.perf_counter() - began
+        said = f"Your copy is indexed: it took {seconds:.2f} s. Ask again. Nobody else sees this change."
+        return {
+            self._parts.said: _note(said),
+            self._parts.state: replace(state, copy=copy, source=source, text=text),
+        }
+
+    def put_back(self, source: str, state: Change) -> Update:
+        """Let go of the copy; the article is what it was."""
+        update = {self._parts.said: _note("It is as it was."), self._parts.state: Change(state.rounds)}
+        try:
+            return {**update, self._parts.text: self._running.index.document(source).text}
+        except SwitchboardError as error:
+            return {**update, self._parts.said: _note(str(error))}
+
+    def begin(self, question: str, state: Change) -> Update:
+        """Put the question up for both; each time anew, as an earlier answer would be told to the model."""
+        if not question.strip():
+            gr.Warning("There is no question. Please type one.")
+            return {self._parts.state: state}
+        note = "With your change." if state.copy else "With the articles as they are."
+        rounds = state.rounds.asked(question[:_LONGEST_QUESTION], MODES, note=note)
+        return self._frame(replace(state, rounds=rounds), busy=True)
+
+    def generate(self, state: Change) -> Iterator[Update]:
+        """Answer in both modes, over the session's copy where it has one. Closing this iterator stops the model."""
+        last = Comparison(state.rounds.rounds[-1:])
+        for grown, busy in play(self._over(state.copy), last, self._stopped):
+            yield self._frame(replace(state, rounds=state.rounds.updated(grown.rounds[-1])), busy)
+
+    def stop(self, state: Change) -> Update:
+        """Keep what was said and mark the rest as stopped."""
+        rounds = state.rounds.rounds
+        if not rounds or not rounds[-1].working:
+            return self._frame(state, busy=False)
+        self._stopped.append(rounds[-1].id)
+        return self._frame(replace(state, rounds=state.rounds.updated(rounds[-1].stopped())), busy=False)
+
+    def _over(self, copy: Retriever | None) -> Callable[..., Any]:
+        return lambda messages, mode, settings: self._answer(messages, mode, settings, copy)
+
+    def _frame(self, state: Change, busy: bool) -> Update:
+        return {
+            self._parts.board: board(state.rounds, {}),
+            self._parts.state: state,
+            self._parts.ask: gr.update(visible=not busy),
+            self._parts.stop: gr.update(visible=busy),
+        }
+
+
+_STEPS = "Ask first. Then change the price, save it to your copy, and ask again."
+
+
+def change_page(answer: AnswerFunction, running: Host, html: Mapping[str, Any], queue: Mapping[str, Any]) -> Any:
+    """The page's components and events; `html` are the options of the board and `queue` those of what waits in line.
+
+    Returns the handlers, and the components that are filled when the page is opened.
+    """
+    state = gr.State(Change())
+    with gr.Column(elem_id="page"), gr.Column(elem_id="compare"):
+        gr.HTML(
+            '<h2 class="page-title">A fact changes</h2><p class="lead">One path looks answers up, the other learned '
+            "them. Change an article and see who notices.</p>",
+            apply_default_css=False,
+            container=False,
+            padding=False,
+        )
+        with gr.Row(elem_id="ask-row"):
+            question = gr.Textbox(
+                QUESTION,
+                label="Your question",
+                lines=2,
+                max_lines=4,
+                show_label=False,
+                container=False,
+                elem_id="question",
+            )
+            ask = gr.Button("Ask both", elem_id="ask", variant="primary", min_width=0)
+            stop = gr.Button("Stop", elem_id="compare-stop", variant="secondary", min_width=0, visible=False)
+        with gr.Row(elem_id="change-row"):
+            with gr.Column(elem_id="change-article", min_width=320):
+                article = gr.Dropdown([], label="Article", elem_id="change-source", container=False, interactive=True)
+                text = gr.Textbox(label="Its text", show_label=False, lines=12, max_lines=18, elem_id="change-text")
+                with gr.Row(elem_id="compare-more"):
+                    dearer = gr.Button(f"Raise the price by £{_DEARER}", size="sm", min_width=0)
+                    save = gr.Button("Save to my copy", size="sm", min_width=0, elem_id="change-save")
+                    back = gr.Button("Put it back", size="sm", min_width=0)
+                said = gr.HTML(
+                    _note("Opening the help centre …"),
+                    elem_id="change-said",
+                    apply_default_css=False,
+                    container=False,
+                    padding=False,
+                )
+            with gr.Column(elem_id="change-answers", min_width=320):
+                shown = gr.HTML(board(Comparison(), {}), elem_id="board", **html)
+    parts = ChangeParts(article, text, said, question, shown, state, ask, stop)
+    events = ChangeEvents(parts, answer, running)
+    quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    rounds = [shown, state, ask, stop]
+    begun = gr.on([ask.click, question.submit], events.begin, [question, state], rounds, **quiet)
+    answering = begun.then(events.generate, [state], rounds, show_progress="hidden", api_visibility="private", **queue)
+    stop.click(events.stop, [state], rounds, cancels=[answering], **{**quiet, "queue": True, "concurrency_limit": None})
+    article.input(events.open, [article, state], [text, said], **quiet)
+    dearer.click(events.dearer, [text], [text, said], **quiet)
+    # Embedding takes a moment: in the queue, so that it does not hold up the page.
+    save.click(events.save, [article, text, state], [said, state], **{**quiet, "queue": True})
+    back.click(events.put_back, [article, state], [text, said, state], **quiet)
+    return events, [article, text, said]
+
+
+def _note(words: str) -> str:
+    return f'<p class="round-note" role="status">{plain(words)}</p>'
+
+
+def _title(item: tuple[str, Document]) -> str:
+    return item[1].title
