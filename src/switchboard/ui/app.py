@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ from switchboard.modes import DEFAULT_MODE, MODES
 from switchboard.settings import Settings
 from switchboard.switch import Switchboard
 from switchboard.types import LIMITS, Answer, GenerationSettings, Message, Retriever, SearchResult
+from switchboard.ui.advice import advice_page
 from switchboard.ui.api import add_api
 from switchboard.ui.change import Index, change_page
 from switchboard.ui.chat import AnswerFunction, ChatEvents, Parts, memory_of
@@ -103,15 +104,17 @@ def create_app(running: Running, answer: AnswerFunction | None = None) -> gr.Blo
         gr.HTML(head_of("change", company), elem_id="masthead", **_bare("masthead"))
         changing, shown = change_page(answer, running, html["board"], queue)
         change.load(changing.open_first, None, shown, show_progress="hidden", api_visibility="private")
+    report = read_report(running.settings.report)
     with app.route("Results", "/results"):
-        _results_page(company, running.settings.report)
+        _results_page(company, report)
+    with app.route("Which one?", "/choose"):
+        gr.HTML(head_of("choose", company), elem_id="masthead", **_bare("masthead"))
+        advice_page(report, _bare("verdict"))
     app.queue(default_concurrency_limit=_CONCURRENT_ANSWERS, max_size=_LONGEST_LINE)
     return app
 
 
-def _results_page(company: str, file: Path) -> None:
-    report = read_report(file)
-
+def _results_page(company: str, report: Mapping[str, Any] | None) -> None:
     def questions(request: dict[str, Any]) -> str:
         """The questions behind a bar, as HTML."""
         return behind(report, str(request.get("mode")), str(request.get("about")))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from switchboard.modes import DEFAULT_MODE, MODES
 from switchboard.ui.markup import plain
 
-PAGES = {"": "Chat", "compare": "Compare", "change": "Change a fact", "results": "Results"}
+PAGES = {"": "Chat", "compare": "Compare", "change": "Change a fact", "results": "Results", "choose": "Which one?"}
 """The pages: their paths below the app's root, and their names."""
 
 

@@ -360,9 +360,13 @@
   async function exportAs(format) {
     const conversation = current();
     const text = await parts.dialog.server.export({ conversation, format });
+    download(text, `switchboard-conversation.${format}`);
+  }
+
+  function download(text, name) {
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([text], { type: format === "md" ? "text/markdown" : "application/json" }));
-    link.download = `switchboard-conversation.${format}`;
+    link.href = URL.createObjectURL(new Blob([text], { type: name.endsWith(".md") ? "text/markdown" : "application/json" }));
+    link.download = name;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   }
@@ -387,6 +391,8 @@
     copy,
     article: openArticle,
     vote: (el) => parts.board.trigger("vote", { round: el.dataset.round, vote: el.dataset.vote }),
+    advice: () => download($("#advice-markdown").value, "switchboard-recommendation.md"),
+    print: () => window.print(),
     behind: openBehind,
     "close-behind": () => $("#behind").close(),
     expand: (el) => el.closest(".card").classList.add("expanded"),
