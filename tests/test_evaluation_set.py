@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from switchboard.evaluation.questions import Question, read_questions
-from switchboard.evaluation.score import figures
+from switchboard.evaluation.score import figures, holds
 from switchboard.retrieval.asked import read_asked
 from switchboard.settings import ROOT
 from switchboard.training.facts import read_facts
@@ -128,3 +128,19 @@ def test_what_changed_is_told_in_the_adapters_card_and_dated(questions: list[Que
     assert updated is not None
     assert snapshot < updated[1]
     assert Path(article).name.split("-")[0] in (ROOT / "adapters" / "README.md").read_text(encoding="utf-8").lower()
+
+
+@pytest.mark.parametrize(
+    "case", sorted((ROOT / "evaluation" / "cases").glob("*/questions.jsonl")), ids=lambda p: p.parent.name
+)
+def test_another_case_can_be_checked_by_a_person(case: Path) -> None:
+    rows = read_questions(case)
+    assert len(rows) >= 40
+    assert len(list((case.parent / "knowledge").rglob("*.md"))) >= 20
+    assert len({row.id for row in rows}) == len(rows)
+    for row in rows:
+        assert bool(row.required) != row.decline, row.id
+        texts = [(case.parent / "knowledge" / f"{name}.md").read_text(encoding="utf-8") for name in row.articles]
+        assert bool(texts) != row.decline, row.id
+        for required in row.required:
+            assert any(holds("\n".join(texts), either) for either in required), (row.id, required)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from typer.testing import CliRunner
 
 from report_fakes import ROWS, Knowing, plan_in
+from switchboard import cli
 from switchboard.evaluation.costs import break_even, per_thousand_turns, trainings_of
 from switchboard.evaluation.machine import machine, peak_mib
 from switchboard.evaluation.questions import read_questions
@@ -139,3 +142,35 @@ def test_the_peak_is_this_process_own() -> None:
     block = bytearray(64 * 2**20)
     block[::4096] = b"x" * len(block[::4096])
     assert peak_mib() >= max(before, 64)
+
+
+def test_the_command_writes_a_report_of_the_modes_that_are_named(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = SimpleNamespace(fingerprint=plan.fingerprint)
+    running = SimpleNamespace(switchboard=plan.switchboard, about=plan.about, index=index)
+    opened: list[Settings] = []
+    monkeypatch.setattr("switchboard.build.build", lambda settings, _report: opened.append(settings) or running)
+    monkeypatch.setattr("switchboard.evaluation.memory.peak_of", lambda _mode, _knowledge: 512.0)
+    monkeypatch.setattr("switchboard.evaluation.report.seconds_of_update", lambda _settings, _reopen: 0.4)
+    monkeypatch.setenv("SWITCHBOARD_DATA", str(tmp_path / "data"))
+    (tmp_path / "documents").mkdir()
+    command = [
+        "evaluate",
+        "--all",
+        "--modes",
+        "rag,base",
+        "--questions",
+        str(plan.file),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    result = CliRunner().invoke(
+        cli.app, [*command, "--knowledge", str(tmp_path / "documents"), "--hourly-price", "0.5"]
+    )
+    assert result.exit_code == 0, result.output
+    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
+    assert list(report["modes"]) == ["rag", "base"]
+    assert report["costs"]["hourly_price"] == 0.5
+    assert opened[0].knowledge == (tmp_path / "documents").resolve()
+    assert "report.md" in result.output

@@ -69,6 +69,17 @@ def test_a_wrong_figure_is_one_that_stands_nowhere() -> None:
     assert wrong_figures(earlier, answered("From £99 to 5.")) == ()
 
 
+def test_a_wrong_figure_beside_the_right_one_is_still_wrong() -> None:
+    scored = score(FEE, answered("It is 60% or perhaps 70% [1].", EXIT))
+    assert scored.all_facts
+    assert scored.wrong_figures == ("70",)
+
+
+def test_a_right_figure_in_a_wrong_sentence_is_beyond_strings() -> None:
+    # What README says of the scoring: a sample of the answers should be read.
+    assert score(FEE, answered("The weather fee is 60% [1].", EXIT)).all_facts
+
+
 def test_figures_are_compared_by_value() -> None:
     assert figures("£1,250.00 or two of 8:30") == {"1250", "8:30", "2"}
 

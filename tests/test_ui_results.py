@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,19 @@ def test_every_figure_has_its_bar_interval_and_way_to_the_questions(report: dict
     assert "50 min of training" in page
     assert "20,000 turns" in page
     assert "A processor" in page
+
+
+def test_the_page_shows_the_reports_numbers(report: dict[str, Any]) -> None:
+    page = results(report)
+    for row in report["modes"].values():
+        for measure in ("all_facts", "wrongly_declined", "declined", "wrong_figures", "cited_right"):
+            if row[measure] is not None:
+                low, high = row["intervals"][measure]
+                assert f"{row['label']}: {row[measure]:.0%}, 95 % interval {low:.0%} to {high:.0%}." in page
+    shown = re.findall(r'data-mode="([\w-]+)" data-about="(\w+)".*?width:([\d.]+)%', page)
+    assert len(shown) == 9
+    for mode, measure, width in shown:
+        assert float(width) == pytest.approx(report["modes"][mode][measure] * 100, abs=0.05)
 
 
 def test_behind_a_bar_are_its_questions_those_that_count_against_the_mode_first(report: dict[str, Any]) -> None:

@@ -261,7 +261,9 @@ def _evaluate_all(settings: Settings, file: Path, modes: str, out: Path, hourly:
     from switchboard.evaluation.memory import peak_of  # noqa: PLC0415
     from switchboard.evaluation.questions import read_questions  # noqa: PLC0415
 
-    wanted = [mode_named(name.strip()) for name in modes.split(",") if name.strip()]
+    by_name = {mode.name: mode for mode in report.ALL}
+    names = [name.strip() for name in modes.split(",") if name.strip()]
+    wanted = [by_name.get(name) or mode_named(name) for name in names]
     running = build(settings, to_stderr)
     plan = report.Plan(
         running.switchboard,

@@ -1,6 +1,7 @@
 """Train the reranker: which sentence answers a question, and that none does.
 
-    python -m switchboard.training.reranker
+    python -m switchboard.training.reranker            # about 25 minutes on two cores
+    python -m switchboard.training.reranker --judge    # the judge's weights alone, 4 minutes
 
 Learns from the facts of the customer-service adapter (each wording with the sentence that answers it, and the sentences
 most like it that do not), from the invented help centres of the reader, and from XQuAD where it is present. The
@@ -10,10 +11,13 @@ development questions, a wording of every fact and XQuAD's last articles are kep
 
 from __future__ import annotations
 
+import argparse
 import json
 import random
 import re
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -27,6 +31,7 @@ from tqdm import tqdm
 
 from switchboard.evaluation.questions import read_questions
 from switchboard.followups import search_query
+from switchboard.generation.adapters import CONFIG, WEIGHTS
 from switchboard.progress import quietly, to_stderr
 from switchboard.retrieval.asked import Nearness
 from switchboard.retrieval.embedding import SentenceEmbedder, Vectors, open_embedder
@@ -199,7 +204,12 @@ def train(folder: Path, groups: Sequence[Group], target: Path) -> None:
             left = (time.monotonic() - began) / step * (len(batches) - step) / 60
             to_stderr(f"step {step}/{len(batches)}: loss {mean:.3f}, {left:.1f} min left")
     model.peft_config["default"].base_model_name_or_path = MADE_FOR
-    model.half().save_pretrained(str(target))
+    with tempfile.TemporaryDirectory() as made:
+        # PEFT writes a card as well, which would take the place of ours.
+        model.half().save_pretrained(made)
+        target.mkdir(parents=True, exist_ok=True)
+        for name in (CONFIG, WEIGHTS):
+            shutil.copyfile(Path(made) / name, target / name)
 
 
 def _length(group: Group) -> int:
@@ -303,11 +313,14 @@ def judge(found: Sequence[Evidence]) -> tuple[Judge, dict[str, float]]:
 
 
 def main() -> None:
-    """Train, fit the weights beside similarities, and write both."""
+    """Train, fit the weights beside similarities, and write both; with `--judge` the latter alone."""
+    parser = argparse.ArgumentParser(prog="python -m switchboard.training.reranker", description=main.__doc__)
+    parser.add_argument("--judge", action="store_true", help="Keep the reranker, and fit its judge's weights anew.")
+    judging_alone = parser.parse_args().judge
     settings = Settings.from_environment()
     embedder = open_embedder(settings.embedder, settings.data, to_stderr)
     target = settings.adapters / RERANKER
-    if "--judge" not in sys.argv:
+    if not judging_alone:
         train(embedder.folder, gather(settings, embedder), target)
         (target / JUDGE_FILE).write_text(json.dumps(asdict(Judge())), encoding="utf-8")
     fitted, said = judge(evidence(settings, embedder, CrossEncoder(embedder.folder, target)))
