@@ -290,6 +290,18 @@ def test_an_edit_stays_in_its_copy(bench: Bench) -> None:
     assert "£10" in again.search("late fee", 3).passages[0].text
 
 
+def test_questions_whose_section_an_edit_takes_away_are_answered_nowhere(bench: Bench) -> None:
+    ask_file(bench)
+    index = bench.start()
+    edited = index.edited("router.md", "The lamp is white.")
+    vector = index._embedder.embed_query("my lamp shines red")
+    assert index._asked
+    assert edited._asked
+    assert edited._asked.nearness(vector).answered < index._asked.nearness(vector).answered
+    edited.close()
+    assert index.search("late fee", 3).passages
+
+
 def test_only_the_edited_document_is_embedded(bench: Bench) -> None:
     index = bench.start()
     bench.embedder.embedded.clear()  # type: ignore[attr-defined]

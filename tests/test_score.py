@@ -110,7 +110,13 @@ def test_a_summary_counts_each_share_over_its_own_questions() -> None:
     assert rag["declined"] == rag["cited_right"] + 1 / 6 == pytest.approx(0.5)
     assert (tuned["answerable"], tuned["all_facts"], tuned["cited_right"]) == (2, 0.5, None)
     assert rag["strata"]["small talk"]["all_facts"] == 1.0
-    assert rag["strata"]["out of scope"] == {"n": 2, "all_facts": None, "declined": 0.5, "wrong_figures": 0.5}
+    assert rag["strata"]["out of scope"] == {
+        "n": 2,
+        "with_facts": 0,
+        "all_facts": None,
+        "declined": 0.5,
+        "wrong_figures": 0.5,
+    }
 
 
 def test_questions_are_read_with_their_defaults(tmp_path: Path) -> None:

@@ -62,6 +62,11 @@ def test_each_mode_goes_on_from_its_own_answers() -> None:
     assert [m.content for m in talk.messages(last, "combined")] == ["Three?"]
 
 
+def test_in_a_blind_round_nobody_knows_more_than_the_other() -> None:
+    talk = Comparison((Round("One?", (done("rag", "A."),)),)).asked("Two?", ["rag", "base"], blind=True)
+    assert [m.content for m in talk.messages(talk.rounds[-1].id, "rag")] == ["Two?"]
+
+
 def test_rounds_of_an_earlier_time_are_told_only_what_came_before() -> None:
     talk = Comparison((Round("One?", (done("rag", "A."),)), Round("Two?", (done("rag", "B."),))))
     assert [m.content for m in talk.messages(talk.rounds[0].id, "rag")] == ["One?"]
@@ -155,6 +160,35 @@ def test_a_vote_counts_once_and_then_the_modes_are_named(tmp_path: Path) -> None
     assert "Preferred in blind votes" in voted["tally"]
 
 
+def test_while_a_blind_round_is_answered_nothing_tells_whose_answer_comes() -> None:
+    growing = replace(done("base", "Half an ans"), state="working")
+    html = shown(growing, Column("rag", Answer("rag")), blind=True)
+    assert "Half an ans" not in html
+    assert html.count("Answering") == 2
+
+
+def test_a_hidden_decline_has_nobodys_words() -> None:
+    html = shown(done("rag", "The help centre does not cover this.", abstained=True), done("base", "Yes!"), blind=True)
+    assert "help centre" not in html
+    assert "cannot answer" in html
+
+
+def test_only_two_whole_answers_can_be_voted_on(tmp_path: Path) -> None:
+    page = events(tmp_path, echo)
+    stopped = Round("Price?", (done("rag", "£27"), Column("base", Answer("base"), "stopped")), blind=True)
+    failed = Round("Price?", (done("rag", "£27"), Column("base", Answer("base"), "failed", "No.")), blind=True)
+    whole = Round("Price?", (done("rag", "£27"), done("base", "£99")), blind=True)
+    for one in (stopped, failed):
+        assert "ballot" not in "".join(board(Comparison((one,)), {}))
+        event: Any = SimpleNamespace(round=one.id, vote="left")
+        assert "board" not in page.vote(Comparison((one,)), event)
+    assert "RAG" in "".join(board(Comparison((failed,)), {}))  # there is nothing left to hide
+    event = SimpleNamespace(round=whole.id, vote="left")
+    busy = Comparison((whole,)).asked("Next?", ["rag", "base"])
+    assert "board" not in page.vote(busy, event)
+    assert "board" in page.vote(Comparison((whole,)), event)
+
+
 @pytest.mark.parametrize(("wanted", "vote"), [("x", "left"), (None, "best"), (None, "")])
 def test_a_vote_on_nothing_is_none(tmp_path: Path, wanted: str | None, vote: str) -> None:
     page = events(tmp_path, echo)
@@ -241,6 +275,7 @@ def test_support_takes_words_and_figures(sentence: str, holds: bool) -> None:
 
 def test_sentences_are_told_apart_and_pleasantries_say_nothing() -> None:
     assert sentences("It is £2.50 a day. Not more!\nReally [1].") == ["It is £2.50 a day.", "Not more!", "Really [1]."]
+    assert sentences("Do this:\n1. Open it.\n2. Wait 5 s.") == ["Do this:\n1. Open it.\n2. Wait 5 s."]
     assert not says_something("Happy to help!")
     assert says_something("It is £5.")
 

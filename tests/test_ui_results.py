@@ -28,8 +28,8 @@ def mode(label: str, value: float, searches: bool) -> dict[str, Any]:
         "cited_right": value if searches else None,
         "intervals": intervals,
         "strata": {
-            "single fact": {"n": 2, "all_facts": value, "declined": 0.0, "wrong_figures": 0.0},
-            "out of scope": {"n": 1, "all_facts": None, "declined": 1.0, "wrong_figures": 0.0},
+            "single fact": {"n": 2, "with_facts": 2, "all_facts": value, "declined": 0.0, "wrong_figures": 0.0},
+            "out of scope": {"n": 1, "with_facts": 0, "all_facts": None, "declined": 1.0, "wrong_figures": 0.0},
         },
         "latency": {"time_to_first_token_ms": [900, 1500], "total_ms": [1300, 2100]},
         "timings_ms": [[900, 1300], [1500, 2100]],

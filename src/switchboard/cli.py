@@ -372,9 +372,11 @@ def _print_sources(answer: Answer) -> None:
         cited = "cited" if number in answer.cited else "retrieved"
         print(f"{'' if number > 1 else chr(10)}[{number}] {passage.label} (similarity {passage.score:.2f}, {cited})")
     metrics = answer.metrics
+    # A quoted answer, or a taught one, is copied and not decoded.
+    speed = f" at {metrics.tokens_per_second:.0f}/s" if metrics.tokens_per_second >= 1 else ""
     print(
         f"\n{metrics.total_ms / 1000:.2f} s in all, {metrics.time_to_first_token_ms / 1000:.2f} s to the first token, "
-        f"{metrics.output_tokens} tokens at {metrics.tokens_per_second:.0f}/s, prompt {metrics.prompt_tokens} tokens "
+        f"{metrics.output_tokens} tokens{speed}, prompt {metrics.prompt_tokens} tokens "
         f"({metrics.reused_tokens} reused), search {metrics.retrieval_ms:.0f} ms"
     )
 

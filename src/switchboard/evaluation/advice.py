@@ -7,6 +7,7 @@ much the ranking hangs on the weights is part of the result.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +29,8 @@ DRAWS = 500
 Points = tuple[int, int, int, int]
 """For fine-tuning, RAG, both, neither yet."""
 OUT = -99
-"""The points of what cannot be done: citing without sources, looking up without documents."""
+"""Stands for points where something cannot be done: citing without sources, looking up without documents. Whatever the
+weight, unless that is 0, the approach is ruled out: its score is minus infinity."""
 
 
 @dataclass(frozen=True)
@@ -189,10 +191,9 @@ CRITERIA: tuple[Criterion, ...] = (
         ("cost",),
     ),
 )
+"""The questions, with what each answer speaks for."""
 QUICK_MS = 1200.0
 """The median that counts as about a second."""
-
-"""The questions, with what each answer speaks for."""
 
 BEYOND: tuple[tuple[str, str], ...] = (
     (
@@ -222,9 +223,10 @@ BEYOND: tuple[tuple[str, str], ...] = (
 class Advice:
     """What follows from the answers.
 
-    `scores` has every approach's points, best first; `reasons` are (criterion, points of the best approach times the
-    weight, why), the weightiest first; `flips` say which other answer would make which approach the best;
-    `share` is how many of DRAWS random weightings, each weight between half and double, keep the best one.
+    `scores` has every approach's points, best first, minus infinity for what is ruled out; `reasons` are (criterion,
+    points of the best approach times the weight, why), the weightiest first, and `against` those that speak against it;
+    `flips` say which other answer would make which approach the best; `share` is how many of DRAWS random weightings,
+    each weight between half and double, keep the best one.
     """
 
     scores: tuple[tuple[str, float], ...]
@@ -236,6 +238,11 @@ class Advice:
     @property
     def best(self) -> str:
         return self.scores[0][0]
+
+    @property
+    def tied(self) -> tuple[str, ...]:
+        """The approaches that have as many points as the best one."""
+        return tuple(name for name, score in self.scores[1:] if score == self.scores[0][1])
 
 
 def advise(
@@ -258,14 +265,18 @@ def advise(
         totals = dict.fromkeys(APPROACHES, 0.0)
         for criterion in CRITERIA:
             for name, value in zip(APPROACHES, points(criterion, chosen[criterion.name]), strict=True):
-                totals[name] += value * weights[criterion.name]
+                totals[name] += weighted(value, weights[criterion.name])
         return tuple(sorted(totals.items(), key=lambda item: -item[1]))
 
+    def weighted(value: float, weight: float) -> float:
+        return value * weight if value != OUT else -math.inf if weight else 0.0
+
     scores = ranked(chosen, weights)
-    best = scores[0][0]
+    best, scores_of = scores[0][0], dict(scores)
     place = list(APPROACHES).index(best)
     parts = [
-        (c.name, points(c, chosen[c.name])[place] * weights[c.name], c.choice(chosen[c.name]).why) for c in CRITERIA
+        (c.name, weighted(points(c, chosen[c.name])[place], weights[c.name]), c.choice(chosen[c.name]).why)
+        for c in CRITERIA
     ]
     flips = []
     for criterion in CRITERIA:
@@ -276,6 +287,7 @@ def advise(
     spread = np.random.default_rng(7).uniform(-1, 1, (DRAWS, len(CRITERIA)))  # the same weightings each time
     drawn = np.array([weights[c.name] for c in CRITERIA]) * 2**spread
     totals = drawn @ np.array([points(c, chosen[c.name]) for c in CRITERIA])
+    totals[:, [scores_of[name] == -math.inf for name in APPROACHES]] = -math.inf
     return Advice(
         scores,
         tuple(sorted((part for part in parts if part[1] > 0), key=lambda part: -part[1])),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 HOURLY_PRICE = 0.08
 """US dollars an hour for two virtual cores and 8 GiB: AWS's on-demand t3.large was 0.0832 in us-east-1 in 2025."""
 
 
-Run = dict[str, float]
-"""One training: `tokens` read and `hours`."""
+Run = dict[str, Any]
+"""One training: `tokens` read and `hours`; `adapter` where it made another adapter, from which this one went on."""
 
 
 def trainings_of(adapter: Path) -> list[Run]:

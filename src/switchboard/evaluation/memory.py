@@ -1,4 +1,4 @@
-"""How much memory one mode takes when nothing else is loaded, measured in a process of its own.
+"""How much memory one mode takes in a process of its own: the model with its adapters, and what the mode searches.
 
     python -m switchboard.evaluation.memory rag knowledge
 

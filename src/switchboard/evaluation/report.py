@@ -37,13 +37,17 @@ from switchboard.evaluation.run import (
 from switchboard.evaluation.score import Scored, summarize
 from switchboard.evaluation.statistics import paired
 from switchboard.modes import ABLATION, MODES, Mode
-from switchboard.progress import Report
+from switchboard.progress import Report, quietly
+from switchboard.retrieval.asked import ASKED
+from switchboard.retrieval.documents import load_folder
 from switchboard.settings import ROOT, Settings
 from switchboard.switch import Switchboard
 
 ALL: tuple[Mode, ...] = (*MODES.values(), ABLATION)
 SAMPLE = 32
 """Questions of each mode that are asked one by one."""
+_ANSWERS_NOTHING = {"written.py", "advice.py", "costs.py", "cli.py", "votes.py", "feedback.py", "statistics.py"}
+"""Modules that no answer depends on: a run goes on when they change."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,8 @@ def seconds_of_update(settings: Settings, reopen: Callable[[Settings], object], 
         copy = replace(settings, knowledge=Path(folder) / "knowledge", data=Path(folder) / "data")
         shutil.copytree(settings.knowledge, copy.knowledge)
         reopen(copy)
-        article = max(copy.knowledge.rglob("*.md"), key=lambda path: path.stat().st_size)
+        sources = [document.source for document in load_folder(copy.knowledge, quietly)]
+        article = max((copy.knowledge / source for source in sources), key=lambda path: path.stat().st_size)
         article.write_text(article.read_text(encoding="utf-8") + f"\n{change}\n", encoding="utf-8")
         began = time.monotonic()
         reopen(copy)
@@ -135,9 +140,14 @@ def seconds_of_update(settings: Settings, reopen: Callable[[Settings], object], 
 
 def _key(plan: Plan) -> str:
     """Names a run: the same questions, documents, weights, settings and code have the same."""
-    digest = hashlib.sha256(repr((plan.about, plan.fingerprint, plan.settings.company, plan.settings.quoting)).encode())
-    files = [*Path(__file__).parents[1].rglob("*.py"), *plan.settings.adapters.glob("*/*.json"), plan.file]
-    for file in sorted(files):
+    settings = plan.settings
+    named = (plan.about, plan.fingerprint, settings.company, settings.quoting, settings.threshold)
+    digest = hashlib.sha256(repr(named).encode())
+    package = Path(__file__).parents[1]
+    code = [path for path in package.rglob("*.py") if path.name not in _ANSWERS_NOTHING and path.parent.name != "ui"]
+    weights = [path for suffix in ("json", "safetensors") for path in settings.adapters.glob(f"*/*.{suffix}")]
+    known = [path for path in (settings.knowledge / ASKED,) if path.is_file()]
+    for file in sorted([*code, *weights, *known, plan.file]):
         digest.update(file.name.encode() + file.read_bytes())
     return digest.hexdigest()[:12]
 
@@ -145,9 +155,10 @@ def _key(plan: Plan) -> str:
 def _once(file: Path, measured: Callable[[], float | None]) -> float | None:
     """A number that an earlier run has measured, or measure it now."""
     if not file.is_file():
-        file.write_text(json.dumps(measured()), encoding="utf-8")
-    value: float | None = json.loads(file.read_text(encoding="utf-8"))
-    return value
+        if (value := measured()) is None:
+            return None
+        file.write_text(json.dumps(value), encoding="utf-8")
+    return float(json.loads(file.read_text(encoding="utf-8")))
 
 
 def _setup(plan: Plan) -> dict[str, Any]:
@@ -195,13 +206,15 @@ def _pairs(modes: Sequence[Mode], rows: Mapping[str, Sequence[Scored]]) -> list[
 def _costs(plan: Plan, modes: Mapping[str, Mapping[str, Any]], update: float | None) -> dict[str, Any]:
     """What each mode costs: once, a thousand turns, one changed fact."""
     by_mode: dict[str, dict[str, Any]] = {}
+    # An adapter that its mode can do without knows no company: it is trained once, for all of them.
+    shared = {mode.adapter for mode in ALL if mode.adapter and not mode.needs_adapter}
     for mode in plan.modes:
         trainings = trainings_of(plan.settings.adapters / mode.adapter) if mode.adapter else []
+        if mode.adapter not in shared:
+            trainings = [run for run in trainings if run.get("adapter") not in shared]
         times = [total for _, total in modes[mode.name]["timings_ms"]]
         seconds = sum(times) / len(times) / 1000 if times else 0.0
         hours = sum(run["hours"] for run in trainings)
-        # An adapter that its mode can do without knows no company: it is trained once, for all of them.
-        own = mode.needs_adapter
         by_mode[mode.name] = {
             "seconds_a_turn": round(seconds, 3),
             "thousand_turns": round(per_thousand_turns(seconds, plan.hourly), 4),
@@ -209,8 +222,8 @@ def _costs(plan: Plan, modes: Mapping[str, Mapping[str, Any]], update: float | N
             "training_tokens": sum(int(run["tokens"]) for run in trainings),
             "training_hours": round(hours, 2),
             "training": round(hours * plan.hourly, 4),
-            "training_is_own": own,
-            "update_seconds": None if not trainings and not mode.searches else _update_seconds(mode, trainings, update),
+            "training_is_own": mode.adapter not in shared,
+            "update_seconds": _update_seconds(mode, trainings, update),
         }
     turns = {}
     for one, other in combinations((mode.name for mode in plan.modes), 2):
@@ -224,8 +237,13 @@ def _costs(plan: Plan, modes: Mapping[str, Mapping[str, Any]], update: float | N
 
 
 def _update_seconds(mode: Mode, trainings: Sequence[Mapping[str, float]], update: float | None) -> float | None:
-    """Until a changed fact is answered: the index's update where passages are read, else the last training anew."""
-    return update if mode.searches else round(trainings[-1]["hours"] * 3600)
+    """Until a changed fact is answered: the index's update where passages are read, else the last training anew.
+
+    None where neither is known, or there is nothing to train.
+    """
+    if mode.searches:
+        return update
+    return round(trainings[-1]["hours"] * 3600) if trainings else None
 
 
 def _answers(questions: Sequence[Question], rows: Mapping[str, Sequence[Scored]]) -> list[dict[str, Any]]:

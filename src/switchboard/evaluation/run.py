@@ -160,7 +160,7 @@ def _read_answers(file: Path, mode: Mode) -> list[Answer]:
         return answers
     text = file.read_text(encoding="utf-8")
     whole = text[: text.rfind("\n") + 1]
-    for line in whole.splitlines():
+    for line in whole.split("\n")[:-1]:  # splitlines would also cut at separators that JSON leaves in a text
         # The mode may be one that nobody can ask for by name.
         answers.append(replace(answer_from_json({**json.loads(line), "mode": DEFAULT_MODE}), mode=mode.name))
     if whole != text:

@@ -113,6 +113,7 @@ def summarize(mode: str, searches: bool, rows: Sequence[Scored]) -> dict[str, An
         members = [row for row in rows if row.question.stratum == name]
         strata[name] = {
             "n": len(members),
+            "with_facts": sum(bool(row.question.required) for row in members),
             "all_facts": _share(row.all_facts for row in members if row.question.required),
             "declined": _share(row.declined for row in members),
             "wrong_figures": _share(bool(row.wrong_figures) for row in members),

@@ -13,13 +13,13 @@ import Stemmer
 
 from switchboard.citations import without_citations
 from switchboard.evaluation.score import figures, normalized
+from switchboard.retrieval.focus import parts_or_whole
 
 SHARE = 0.6
 """The share of a sentence's words that must stand in the passage."""
 _FEWEST = 3
 """Words of a sentence without figures that says anything."""
 
-_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 _WORD = re.compile(r"[a-z]{3,}")
 _COMMON = frozenset(
     "the and for are you your our that this with from have has was not but can will they their there its any all what "
@@ -28,8 +28,8 @@ _COMMON = frozenset(
 
 
 def sentences(text: str) -> list[str]:
-    """An answer's sentences, with their citations."""
-    return [part.strip() for part in _SENTENCE.split(text) if part.strip()]
+    """An answer's sentences with their citations; the steps of a list stay together."""
+    return [part.strip() for part in parts_or_whole(text) if part.strip()]
 
 
 def says_something(sentence: str) -> bool:

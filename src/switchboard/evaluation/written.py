@@ -40,11 +40,10 @@ def write_report(report: Report, folder: Path) -> None:
     """Write the files into `folder`. Raises OSError where it cannot be written."""
     plots = folder / PLOTS
     plots.mkdir(parents=True, exist_ok=True)
-    drawn = draw(report, plots)
-    (folder / MARKDOWN).write_text(as_markdown(report, drawn), encoding="utf-8")
     text = json.dumps(report, ensure_ascii=False, separators=(",", ":"))
     # A line an answer, so that a difference between two reports can be read.
     (folder / JSON).write_text(text.replace('{"id":', '\n{"id":') + "\n", encoding="utf-8")
+    (folder / MARKDOWN).write_text(as_markdown(report, draw(report, plots)), encoding="utf-8")
 
 
 def as_markdown(report: Report, plots: Sequence[tuple[str, str]]) -> str:
@@ -229,7 +228,9 @@ _WORDS_OF_MACHINE = ("processor", "cores", "memory", "system")
 def _draw_strata(axes: Any, report: Report) -> None:
     modes = report["modes"]
     strata = [
-        (name, row["n"]) for name, row in next(iter(modes.values()))["strata"].items() if row["all_facts"] is not None
+        (name, row["with_facts"])
+        for name, row in next(iter(modes.values()))["strata"].items()
+        if row["all_facts"] is not None
     ]
     width = 0.8 / len(modes)
     for place, (mode, row) in enumerate(modes.items()):
@@ -237,8 +238,8 @@ def _draw_strata(axes: Any, report: Report) -> None:
         shares = [row["strata"][name]["all_facts"] or 0.0 for name, _ in strata]
         ends = [wilson(part * n, n) for part, (_, n) in zip(shares, strata, strict=True)]
         errors = [
-            [part - low for part, (low, _) in zip(shares, ends, strict=True)],
-            [high - part for part, (_, high) in zip(shares, ends, strict=True)],
+            [max(0.0, part - low) for part, (low, _) in zip(shares, ends, strict=True)],
+            [max(0.0, high - part) for part, (_, high) in zip(shares, ends, strict=True)],
         ]
         axes.bar(at, shares, width, color=COLOURS.get(mode), label=row["label"])
         axes.errorbar(at, shares, errors, fmt="none", ecolor="#222", elinewidth=0.8, capsize=1.5)
@@ -269,7 +270,7 @@ def _draw_trade(axes: Any, report: Report) -> None:
             continue
         seconds = row["latency"]["total_ms"][0] / 1000
         low, high = row["intervals"]["all_facts"]
-        errors = [[row["all_facts"] - low], [high - row["all_facts"]]]
+        errors = [[max(0.0, row["all_facts"] - low)], [max(0.0, high - row["all_facts"])]]
         axes.errorbar([seconds], [row["all_facts"]], errors, fmt="o", ms=9, capsize=3, color=COLOURS.get(mode))
         axes.annotate(row["label"], (seconds, row["all_facts"]), xytext=(9, 5), textcoords="offset points", fontsize=9)
     axes.set_ylim(0, 1)
@@ -290,9 +291,8 @@ def _draw_declines(axes: Any, report: Report) -> None:
             axes.bar(
                 place + offset, row[name], 0.38, color=COLOURS.get(mode), hatch=hatch, alpha=0.9, edgecolor="white"
             )
-            axes.errorbar(
-                place + offset, row[name], [[row[name] - low], [high - row[name]]], fmt="none", ecolor="#222", capsize=2
-            )
+            errors = [[max(0.0, row[name] - low)], [max(0.0, high - row[name])]]
+            axes.errorbar(place + offset, row[name], errors, fmt="none", ecolor="#222", capsize=2)
     axes.set_xticks(range(len(modes)), [row["label"] for _, row in modes], fontsize=9)
     axes.set_ylim(0, 1)
     axes.yaxis.set_major_formatter(lambda value, _at: f"{value:.0%}")

@@ -123,6 +123,9 @@ class AskedQuestions:
                 answered_by[number] = _place(row, pieces) if pieces else None
         moved = copy.copy(self)
         moved._answer(answered_by)
+        still = [answered_by[number] is not None for number, place in enumerate(self._answered_by) if place]
+        if len(still) == len(self._answered):
+            moved._answered = self._answered[still]
         return moved
 
     def _answer(self, answered_by: Sequence[Place | None]) -> None:

@@ -155,7 +155,7 @@ class KnowledgeIndex:
     def close(self) -> None:
         """Release the store's files; the index cannot be searched after that."""
         self._store.close()
-        if self._asked:
+        if self._asked and not self._before:
             self._asked.close()
 
 

@@ -39,7 +39,9 @@ def write_results(result: Result, made: Path, folder: Path) -> None:
     made.mkdir(parents=True, exist_ok=True)
     numbers: dict[str, Any] = {"counts": result.counts, "epochs": result.recipe.epochs, "losses": result.rows}
     if result.recipe.start:
-        numbers["before"] = trainings_of(folder.parent / result.recipe.start)
+        before = trainings_of(folder.parent / result.recipe.start)
+        other = {} if result.recipe.start == result.name else {"adapter": result.recipe.start}
+        numbers["before"] = [{**other, **run} for run in before]
     (made / "loss.json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
     _draw(result.rows, made / "loss.png", result.name)
     (made / "README.md").write_text(_card(result), encoding="utf-8")

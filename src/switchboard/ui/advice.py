@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,6 @@ from switchboard.evaluation.advice import (
     CRITERIA,
     DRAWS,
     MODE_OF,
-    OUT,
     Advice,
     Criterion,
     advise,
@@ -143,11 +143,11 @@ def _radio(criterion: Criterion, usual: str) -> Any:
 
 
 def _points(score: float) -> str:
-    return "ruled out" if score < OUT / 4 else f"{score:+g}"
+    return "ruled out" if score == -math.inf else f"{score:+g}"
 
 
 def _ranking(advice: Advice) -> str:
-    most = max([abs(score) for _, score in advice.scores if score > OUT / 4] or [1.0]) or 1.0
+    most = max(abs(score) for _, score in advice.scores if score > -math.inf) or 1.0
     rows = ""
     for name, score in advice.scores:
         width = max(0.0, min(1.0, score / most)) * 100
@@ -201,8 +201,9 @@ def _flips(advice: Advice) -> str:
 
 
 def _sensitivity(advice: Advice) -> str:
+    tied = f"It ties with {' and '.join(APPROACHES[name] for name in advice.tied)}. " if advice.tied else ""
     return (
-        f"With {DRAWS} random weightings, each weight between half and double of what it is, "
+        f"{tied}With {DRAWS} random weightings, each weight between half and double of what it is, "
         f"{APPROACHES[advice.best]} stays first in {advice.share:.0%}."
     )
 

@@ -11,7 +11,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import gradio as gr
@@ -19,7 +19,7 @@ import gradio as gr
 from switchboard.errors import SwitchboardError
 from switchboard.types import Document, Retriever
 from switchboard.ui.chat import OUR_FAULT, AnswerFunction, Update
-from switchboard.ui.compare import play
+from switchboard.ui.compare import LONGEST_QUESTION, play
 from switchboard.ui.comparison import Comparison, board
 from switchboard.ui.markup import plain
 
@@ -30,7 +30,8 @@ QUESTION = "How much is Fibre 500 a month?"
 _PRICE = re.compile(r"(Fibre 500[^\n£]*£)(\d+)")
 _DEARER = 5
 _LONGEST = 20_000
-_LONGEST_QUESTION = 4000
+_COPY_SECONDS = 3600
+"""How long a copy stays with its session."""
 _log = logging.getLogger(__name__)
 
 
@@ -51,13 +52,12 @@ class Host(Protocol):
 
 
 @dataclass(frozen=True)
-class Change:
-    """A session's rounds, and its private copy of the index with the text of one article; None while it has none."""
+class Copy:
+    """A session's private copy of the index: what searches it, and which article has which text there."""
 
-    rounds: Comparison = field(default_factory=Comparison)
-    copy: Retriever | None = None
-    source: str = ""
-    text: str = ""
+    retriever: Retriever
+    source: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ class ChangeParts:
     said: Any
     question: Any
     board: Any
-    state: Any
+    rounds: Any
+    copy: Any
     ask: Any
     stop: Any
 
@@ -97,10 +98,10 @@ class ChangeEvents:
             self._parts.said: _note(_STEPS),
         }
 
-    def open(self, source: str, state: Change) -> Update:
+    def open(self, source: str, copy: Copy | None) -> Update:
         """Show an article, as it is in the session's copy."""
-        if source == state.source:
-            return {self._parts.text: state.text}
+        if copy and source == copy.source:
+            return {self._parts.text: copy.text}
         try:
             return {self._parts.text: self._running.index.document(source).text}
         except SwitchboardError as error:
@@ -116,66 +117,70 @@ class ChangeEvents:
             self._parts.said: _note("The price in the text is new. Save it to your copy, and ask again."),
         }
 
-    def save(self, source: str, text: str, state: Change) -> Update:
+    def save(self, source: str, text: str, copy: Copy | None) -> Update:
         """Index the edited article in a copy of the session's own; the copy before it goes."""
         if len(text) > _LONGEST:
             gr.Warning(f"The article is longer than {_LONGEST:,} characters. Please shorten it.")
-            return {self._parts.state: state}
+            return {self._parts.copy: copy}
         began = time.perf_counter()
         try:
-            copy = self._running.index.edited(source, text)
+            retriever = self._running.index.edited(source, text)
         except SwitchboardError as error:
             gr.Warning(str(error))
-            return {self._parts.state: state}
+            return {self._parts.copy: copy}
         except Exception:  # noqa: BLE001 - the visitor gets a sentence and the log gets the trace
             _log.exception("An edit of %s failed.", source)
             gr.Warning(OUR_FAULT)
-            return {self._parts.state: state}
+            return {self._parts.copy: copy}
         seconds = time.perf_counter() - began
         said = f"Your copy is indexed: it took {seconds:.2f} s. Ask again. Nobody else sees this change."
-        return {
-            self._parts.said: _note(said),
-            self._parts.state: replace(state, copy=copy, source=source, text=text),
-        }
+        return {self._parts.said: _note(said), self._parts.copy: Copy(retriever, source, text)}
 
-    def put_back(self, source: str, state: Change) -> Update:
+    def put_back(self, source: str) -> Update:
         """Let go of the copy; the article is what it was."""
-        update = {self._parts.said: _note("It is as it was."), self._parts.state: Change(state.rounds)}
+        update: Update = {self._parts.said: _note("It is as it was."), self._parts.copy: None}
         try:
             return {**update, self._parts.text: self._running.index.document(source).text}
         except SwitchboardError as error:
             return {**update, self._parts.said: _note(str(error))}
 
-    def begin(self, question: str, state: Change) -> Update:
-        """Put the question up for both; each time anew, as an earlier answer would be told to the model."""
+    def begin(self, question: str, rounds: Comparison, copy: Copy | None) -> Update:
+        """Put the question up for both."""
         if not question.strip():
             gr.Warning("There is no question. Please type one.")
-            return {self._parts.state: state}
-        note = "With your change." if state.copy else "With the articles as they are."
-        rounds = state.rounds.asked(question[:_LONGEST_QUESTION], MODES, note=note)
-        return self._frame(replace(state, rounds=rounds), busy=True)
+        elif len(question) > LONGEST_QUESTION:
+            gr.Warning(f"The question is longer than {LONGEST_QUESTION:,} characters. Please shorten it.")
+        else:
+            note = "With your change." if copy else "With the articles as they are."
+            return self._frame(rounds.asked(question, MODES, note=note), busy=True)
+        return {self._parts.rounds: rounds}
 
-    def generate(self, state: Change) -> Iterator[Update]:
-        """Answer in both modes, over the session's copy where it has one. Closing this iterator stops the model."""
-        last = Comparison(state.rounds.rounds[-1:])
-        for grown, busy in play(self._over(state.copy), last, self._stopped):
-            yield self._frame(replace(state, rounds=state.rounds.updated(grown.rounds[-1])), busy)
+    def generate(self, rounds: Comparison, copy: Copy | None) -> Iterator[Update]:
+        """Answer in both modes, over the session's copy where it has one. Closing this iterator stops the model.
 
-    def stop(self, state: Change) -> Update:
+        Each question is put by itself: an answer before it would be told to the model, old figure and all.
+        """
+        earlier = board(rounds, {})[1:]
+        for grown, busy in play(self._over(copy), Comparison(rounds.rounds[-1:]), self._stopped):
+            whole = rounds.updated(grown.rounds[-1])
+            yield {**self._frame(whole, busy), self._parts.board: board(whole, {}, earlier)}
+
+    def stop(self, rounds: Comparison) -> Update:
         """Keep what was said and mark the rest as stopped."""
-        rounds = state.rounds.rounds
-        if not rounds or not rounds[-1].working:
-            return self._frame(state, busy=False)
-        self._stopped.append(rounds[-1].id)
-        return self._frame(replace(state, rounds=state.rounds.updated(rounds[-1].stopped())), busy=False)
+        last = rounds.rounds[-1] if rounds.rounds else None
+        if last is None or not last.working:
+            return self._frame(rounds, busy=False)
+        self._stopped.append(last.id)
+        return self._frame(rounds.updated(last.stopped()), busy=False)
 
-    def _over(self, copy: Retriever | None) -> Callable[..., Any]:
-        return lambda messages, mode, settings: self._answer(messages, mode, settings, copy)
+    def _over(self, copy: Copy | None) -> Callable[..., Any]:
+        over = copy.retriever if copy else None
+        return lambda messages, mode, settings: self._answer(messages, mode, settings, over)
 
-    def _frame(self, state: Change, busy: bool) -> Update:
+    def _frame(self, rounds: Comparison, busy: bool) -> Update:
         return {
-            self._parts.board: board(state.rounds, {}),
-            self._parts.state: state,
+            self._parts.board: board(rounds, {}),
+            self._parts.rounds: rounds,
             self._parts.ask: gr.update(visible=not busy),
             self._parts.stop: gr.update(visible=busy),
         }
@@ -189,7 +194,9 @@ def change_page(answer: AnswerFunction, running: Host, html: Mapping[str, Any], 
 
     Returns the handlers, and the components that are filled when the page is opened.
     """
-    state = gr.State(Change())
+    # Two states: an edit must not undo what an answer shows, nor the other way round.
+    rounds = gr.State(Comparison())
+    copy = gr.State(None, time_to_live=_COPY_SECONDS)
     with gr.Column(elem_id="page"), gr.Column(elem_id="compare"):
         gr.HTML(
             '<h2 class="page-title">A fact changes</h2><p class="lead">One path looks answers up, the other learned '
@@ -227,18 +234,20 @@ def change_page(answer: AnswerFunction, running: Host, html: Mapping[str, Any], 
                 )
             with gr.Column(elem_id="change-answers", min_width=320):
                 shown = gr.HTML(board(Comparison(), {}), elem_id="board", **html)
-    parts = ChangeParts(article, text, said, question, shown, state, ask, stop)
+    parts = ChangeParts(article, text, said, question, shown, rounds, copy, ask, stop)
     events = ChangeEvents(parts, answer, running)
     quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-    rounds = [shown, state, ask, stop]
-    begun = gr.on([ask.click, question.submit], events.begin, [question, state], rounds, **quiet)
-    answering = begun.then(events.generate, [state], rounds, show_progress="hidden", api_visibility="private", **queue)
-    stop.click(events.stop, [state], rounds, cancels=[answering], **{**quiet, "queue": True, "concurrency_limit": None})
-    article.input(events.open, [article, state], [text, said], **quiet)
+    drawn = [shown, rounds, ask, stop]
+    begun = gr.on([ask.click, question.submit], events.begin, [question, rounds, copy], drawn, **quiet)
+    answering = begun.then(
+        events.generate, [rounds, copy], drawn, show_progress="hidden", api_visibility="private", **queue
+    )
+    stop.click(events.stop, [rounds], drawn, cancels=[answering], **{**quiet, "queue": True, "concurrency_limit": None})
+    article.input(events.open, [article, copy], [text, said], **quiet)
     dearer.click(events.dearer, [text], [text, said], **quiet)
     # Embedding takes a moment: in the queue, so that it does not hold up the page.
-    save.click(events.save, [article, text, state], [said, state], **{**quiet, "queue": True})
-    back.click(events.put_back, [article, state], [text, said, state], **quiet)
+    save.click(events.save, [article, text, copy], [said, copy], **{**quiet, "queue": True})
+    back.click(events.put_back, [article], [text, said, copy], **quiet)
     return events, [article, text, said]
 
 

@@ -21,7 +21,7 @@ import gradio as gr
 from switchboard.errors import SettingsError, SwitchboardError
 from switchboard.evaluation.questions import Question, read_questions
 from switchboard.modes import MODES
-from switchboard.settings import ROOT
+from switchboard.settings import ROOT, Settings
 from switchboard.types import GenerationSettings
 from switchboard.ui.chat import OUR_FAULT, AnswerFunction, Host, Update
 from switchboard.ui.comparison import Column, Comparison, Round, board, key, tally
@@ -29,7 +29,7 @@ from switchboard.votes import VOTES, VoteStore
 
 QUESTIONS = ROOT / "evaluation" / "questions.jsonl"
 _FRAME_SECONDS = 0.08
-_LONGEST_QUESTION = 4000
+LONGEST_QUESTION = 4000
 _log = logging.getLogger(__name__)
 
 
@@ -72,8 +72,8 @@ class CompareEvents:
         chosen = [name for name in MODES if name in modes]
         if not question.strip():
             gr.Warning("There is no question. Please type one.")
-        elif len(question) > _LONGEST_QUESTION:
-            gr.Warning(f"The question is longer than {_LONGEST_QUESTION:,} characters. Please shorten it.")
+        elif len(question) > LONGEST_QUESTION:
+            gr.Warning(f"The question is longer than {LONGEST_QUESTION:,} characters. Please shorten it.")
         elif len(chosen) < (2 if blind else 1):
             gr.Warning("A blind vote needs two paths to choose from." if blind else "Please choose a path to ask.")
         else:
@@ -83,8 +83,9 @@ class CompareEvents:
 
     def generate(self, state: Comparison) -> Iterator[Update]:
         """Answer the columns of the last round in turn. Closing this iterator stops the model."""
+        earlier = board(state, self._known)[1:]
         for grown, busy in play(self._answer, state, self._stopped):
-            yield self._frame(grown, busy)
+            yield {**self._frame(grown, busy), self._parts.board: board(grown, self._known, earlier)}
 
     def stop(self, state: Comparison) -> Update:
         """Keep what was said and mark the rest as stopped."""
@@ -97,7 +98,8 @@ class CompareEvents:
         """Store a vote, once a round, and show which mode was which."""
         wanted, vote = (str(getattr(event, name, "")) for name in ("round", "vote"))
         one = next((one for one in state.rounds if one.id == wanted), None)
-        if one is None or vote not in VOTES or not one.hidden or one.working:
+        answering = bool(state.rounds) and state.rounds[-1].working
+        if one is None or vote not in VOTES or not one.votable or answering:
             return {self._parts.state: state}
         left, right = one.columns
         try:
@@ -191,7 +193,8 @@ def known_questions(file: Path = QUESTIONS) -> dict[str, Question]:
 def compare_page(answer: AnswerFunction, running: Host, html: Mapping[str, Mapping[str, Any]], queue: Any) -> Any:
     """The page's components and events. `html` are the options of its HTML components by name, and `queue` those of
     what waits in line for the model. Returns the handlers, and where the tally is shown."""
-    known = known_questions()
+    # The evaluation set is about the shipped articles.
+    known = known_questions() if running.settings.knowledge == Settings().knowledge else {}
     state = gr.State(Comparison())
     with gr.Column(elem_id="page"), gr.Column(elem_id="compare"):
         with gr.Row(elem_id="compare-choice"):

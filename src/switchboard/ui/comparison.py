@@ -54,7 +54,13 @@ class Round:
 
     @property
     def hidden(self) -> bool:
-        return self.blind and not self.vote
+        """Whether its modes must not be told yet; where one has failed there is nothing to vote on."""
+        return self.blind and not self.vote and not any(column.state == "failed" for column in self.columns)
+
+    @property
+    def votable(self) -> bool:
+        """Whether it waits for a vote: two whole answers."""
+        return self.hidden and all(column.state == "done" and column.answer.text for column in self.columns)
 
     @property
     def working(self) -> bool:
@@ -86,9 +92,14 @@ class Comparison:
         return Comparison(tuple(changed if old.id == changed.id else old for old in self.rounds))
 
     def messages(self, round_id: str, mode: str) -> list[Message]:
-        """What a mode is told: the questions before with its own answers to them, then this one."""
+        """What a mode is told: the questions before with its own answers to them, then this one.
+
+        In a blind round it is told this one alone: modes drawn by lot would know more or less of the ones before.
+        """
         messages: list[Message] = []
         for one in self.rounds:
+            if one.id == round_id and one.blind:
+                return [Message("user", one.question)]
             if one.id == round_id:
                 return [*messages, Message("user", one.question)]
             for column in one.columns:
@@ -97,14 +108,20 @@ class Comparison:
         return messages
 
 
-def board(comparison: Comparison, known: Mapping[str, Question]) -> list[str]:
-    """The rounds as HTML, the latest first; `known` are the evaluation set's questions by `key`."""
+def board(comparison: Comparison, known: Mapping[str, Question], earlier: Sequence[str] | None = None) -> list[str]:
+    """The rounds as HTML, the latest first; `known` are the evaluation set's questions by `key`.
+
+    `earlier` is the same of all but the latest round, where that was made before.
+    """
     if not comparison.rounds:
         return [
             '<p class="board-empty">Ask something, and every path that you choose answers it side by side: with its '
             "sources, with what it cost, and with what differs marked. Later questions go on from there.</p>"
         ]
-    return [_round(one, known.get(key(one.question))) for one in reversed(comparison.rounds)]
+    *before, latest = comparison.rounds
+    if earlier is None:
+        earlier = [_round(one, known.get(key(one.question))) for one in reversed(before)]
+    return [_round(latest, known.get(key(latest.question))), *earlier]
 
 
 def key(question: str) -> str:
@@ -164,15 +181,19 @@ def _column(
 
 
 def _said(column: Column, differing: set[str], passages: Sequence[str], hidden: bool) -> str:
+    if hidden and column.state in ("waiting", "working"):
+        # How an answer comes, word by word or whole, would tell whose it is.
+        return _waiting("Answering")
     if column.state == "failed":
         return f'<p class="error" role="alert">{plain(column.error)}</p>'
     if not column.answer.text:
         if column.state == "stopped":
             return '<p class="nothing-said">Nothing was said.</p>'
-        waits = "Waiting for the model" if column.state == "waiting" or column.answer.waiting else "Answering"
-        return (
-            f'<p class="waiting"><span class="pulse" aria-hidden="true"></span><span class="phase">{waits}</span></p>'
-        )
+        waits = column.state == "waiting" or column.answer.waiting
+        return _waiting("Waiting for the model" if waits else "Answering")
+    if hidden and column.answer.abstained:
+        # The modes decline in words of their own.
+        return '<div class="prose-answer"><p>It says that it cannot answer this.</p></div>'
     text = without_citations(column.answer.text) if hidden else column.answer.text
     finished = column.state in ("done", "stopped")
     checked = bool(passages) and finished and not hidden and not column.answer.abstained
@@ -182,6 +203,10 @@ def _said(column: Column, differing: set[str], passages: Sequence[str], hidden: 
         lacks = checked and says_something(sentence) and not supported(sentence, passages)
         parts.append(f'<div class="unsupported" title="{_WHY}">{html}</div>' if lacks else f"<div>{html}</div>")
     return f'<div class="prose-answer" dir="auto">{"".join(parts)}</div>'
+
+
+def _waiting(words: str) -> str:
+    return f'<p class="waiting"><span class="pulse" aria-hidden="true"></span><span class="phase">{words}</span></p>'
 
 
 def _below(column: Column, passages: Sequence[str], question: Question | None) -> str:
@@ -248,11 +273,11 @@ def _sources(answer: Answer) -> str:
 
 
 def _ballot(one: Round) -> str:
-    if not one.blind or one.working or any(column.state == "failed" for column in one.columns):
-        return ""
     if one.vote:
         names = " and ".join(f"{'AB'[n]} was {MODES[c.mode].label}" for n, c in enumerate(one.columns))
         return f'<p class="revealed" role="status">{plain(_VOTES[one.vote])}. {plain(names)}.</p>'
+    if not one.votable:
+        return ""
     buttons = "".join(
         f'<button type="button" data-action="vote" data-round="{one.id}" data-vote="{vote}">{words}</button>'
         for vote, words in _VOTES.items()

@@ -422,7 +422,7 @@
   };
   for (const name of ["conversations", "settings", "about"])
     actions[name] = (el) => toggle(name, el.getAttribute("aria-expanded") !== "true");
-  const WHILE_BUSY = new Set(["retry", "undo", "edit", "like", "dislike", "example"]);
+  const WHILE_BUSY = new Set(["retry", "undo", "edit", "like", "dislike", "example", "vote"]);
 
   document.addEventListener("click", (event) => {
     const link = event.target.closest?.('a.cite, a.back');

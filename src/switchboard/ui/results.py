@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from operator import itemgetter
 from pathlib import Path
@@ -14,6 +15,7 @@ from switchboard.ui.markup import plain, render_markdown
 from switchboard.ui.plots import Axes, Bar, Point, bars, lines, scatter
 
 Report = Mapping[str, Any]
+_log = logging.getLogger(__name__)
 
 _NOTES = {
     "all_facts": "Of the answerable questions. More is better.",
@@ -45,8 +47,12 @@ def read_report(file: Path) -> Report | None:
     """The report in a file; None where there is none that can be read."""
     try:
         report: Report = json.loads(file.read_text(encoding="utf-8"))
-        return report if {"modes", "pairs", "costs", "answers", "setup", "questions"} <= report.keys() else None
-    except (OSError, ValueError, AttributeError):
+        results(report)
+        return report
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, StopIteration):
+        _log.warning("%s is no report that this version can show; evaluate --all makes a new one.", file)
         return None
 
 
@@ -87,7 +93,7 @@ def behind(report: Report | None, mode: str, about: str) -> str:
     rows = [
         row
         for row in report["answers"]
-        if (row["stratum"] == stratum if stratum else counts(row) and (searches or not row["changed"]))
+        if (_in_stratum(row, stratum, measure) if stratum else counts(row) and (searches or not row["changed"]))
     ]
     rows.sort(key=lambda row: bool(row["modes"][mode][verdict]) != (measure in _BAD))
     yes = sum(bool(row["modes"][mode][verdict]) for row in rows)
@@ -98,6 +104,10 @@ def behind(report: Report | None, mode: str, about: str) -> str:
         f'<p class="article-topic">{plain(label)}</p><h2 id="behind-title">{plain(what)}: {yes} of {len(rows)}</h2>'
         f'<ol class="behind-list">{items}</ol>'
     )
+
+
+def _in_stratum(row: Report, stratum: str, measure: str) -> bool:
+    return row["stratum"] == stratum and bool(row["required"] or measure != "all_facts")
 
 
 def _question(row: Report, mode: str, verdict: str) -> str:
@@ -118,8 +128,9 @@ def _question(row: Report, mode: str, verdict: str) -> str:
 def _head(report: Report) -> str:
     questions, machine = report["questions"], report["setup"]["machine"]
     return (
-        f'<h2>{questions["n"]} questions, every mode</h2><p class="lead">{questions["answerable"]} can be answered '
-        f"from the help centre, {questions['to_decline']} cannot and should be declined. Measured on "
+        f'<h2>{int(questions["n"])} questions, every mode</h2><p class="lead">{int(questions["answerable"])} can be '
+        f"answered from the help centre of {plain(str(report['setup'].get('Company', 'a company')))}, "
+        f"{int(questions['to_decline'])} cannot and should be declined. Measured on "
         f"{plain(report['made'])}, {plain(machine['processor'])}, {plain(machine['cores'])} cores. The thin lines are "
         "95 % intervals. Press a bar to read the questions behind it.</p>"
     )
@@ -141,13 +152,14 @@ def _strata(report: Report) -> str:
     groups = []
     for name, stratum in next(iter(report["modes"].values()))["strata"].items():
         measure = "all_facts" if stratum["all_facts"] is not None else "declined"
+        n = stratum["with_facts"] if measure == "all_facts" else stratum["n"]
         note = "All required facts" if measure == "all_facts" else "Declined, as they should be"
         rows = []
         for mode, row in report["modes"].items():
             value = row["strata"][name][measure]
-            ends = wilson(value * stratum["n"], stratum["n"]) if value is not None else (0.0, 0.0)
+            ends = wilson(value * n, n) if value is not None else (0.0, 0.0)
             rows.append(Bar(mode, row["label"], value, ends, f"{measure}/{name}"))
-        groups.append(bars(_capital(name), f"{note}; {stratum['n']} questions.", rows))
+        groups.append(bars(_capital(name), f"{note}; {n} questions.", rows))
     return "".join(groups)
 
 
@@ -276,7 +288,7 @@ def _pairs(report: Report) -> str:
             f"<tr><td>{plain(labels[pair['first']])}</td><td>{plain(labels[pair['second']])}</td>"
             f"<td>{PAIR_MEASURES[pair['measure']]}</td>"
             f"<td>{pair['difference'] * 100:+.0f} ({low:+.0f} to {high:+.0f})</td>"
-            f"<td>{pair['first_alone']} : {pair['second_alone']}</td><td>{p}</td><td>{sure}</td></tr>"
+            f"<td>{int(pair['first_alone'])} : {int(pair['second_alone'])}</td><td>{p}</td><td>{sure}</td></tr>"
         )
     return (
         '<p class="lead">On the same questions, in points of a hundred; the interval is Newcombe’s, the p that of an '
