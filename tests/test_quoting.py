@@ -8,8 +8,6 @@ from switchboard.citations import check_citations
 from switchboard.generation.quoting import quoted, write
 from switchboard.types import Quote
 
-STOP = 0
-
 
 class Letters:
     """A tokenizer of one token a letter."""
@@ -38,7 +36,7 @@ class Model:
 
 
 def answer(model: Model, *quotes: Quote) -> tuple[str, list[bool]]:
-    written = list(write(model, model.logits(), Letters(), quotes, STOP))
+    written = list(write(model, model.logits(), Letters(), quotes))
     return "".join(chr(token) for token, _ in written), [computed for _, computed in written]
 
 
@@ -57,10 +55,6 @@ def test_the_model_chooses_where_the_scores_are_close_and_they_overrule_it_where
     assert (first(0.1), first(1000.0)) == ("B", "A")
 
 
-def test_the_model_may_stop_after_a_sentence_and_not_before_one() -> None:
-    assert answer(Model(STOP, STOP), Quote("A fee.", 1, 0.0), Quote("By day.", 2, 0.0))[0] == "A fee [1]."
-
-
 def test_a_sentence_that_suits_much_less_is_not_added() -> None:
     assert answer(Model(), Quote("A fee.", 1, 3.0), Quote("By day.", 2, -9.0))[0] == "A fee [1]."
 
@@ -68,10 +62,10 @@ def test_a_sentence_that_suits_much_less_is_not_added() -> None:
 def test_nothing_is_computed_where_one_sentence_is_left() -> None:
     model = Model()
     text, computed = answer(model, Quote("A fee is due.", 1, 0.0), Quote("A fee is paid.", 2, -1.0))
-    # The choice between "due" and "paid", whether to stop, and nothing between.
-    assert model.read == ["A fee is ", "due [1]."]
+    # The choice between "due" and "paid", and nothing else.
+    assert model.read == ["A fee is "]
     assert text == "A fee is due [1].\nA fee is paid [2]."
-    assert sum(computed) == 2
+    assert sum(computed) == 1
 
 
 def test_a_sentence_that_begins_another_can_be_written() -> None:

@@ -184,9 +184,7 @@ class LocalGenerator:
         """The answer in sentences of the passages, see quoting.py; tokens are counted as `like` counts them."""
         said = _Spoken(self._tokenizer)
         forward = partial(compute, self._forward)
-        for token, computed in write(
-            lambda ids: forward(ids, cache), logits, self._tokenizer, quotes, min(self._stop_ids)
-        ):
+        for token, computed in write(lambda ids: forward(ids, cache), logits, self._tokenizer, quotes):
             yield replace(like, text=said.add(token), copied=not computed)
 
     def text(self, tokens: Sequence[int]) -> str:

@@ -9,6 +9,7 @@ left go on alike, nothing has to be computed, so most of an answer costs no time
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +20,10 @@ from switchboard.types import Quote
 
 MODEL_WEIGHT = 0.3
 """What the model's log probabilities count beside the sentences' scores, which are log odds."""
-STOP = 4.0
-"""Log odds by which a second sentence may suit the question less than the best one and still be written, where the
-model finds both as likely: a second one holds what the first lacks more often than it is beside the point."""
+STOP = 3.0
+"""Log odds by which a second sentence may suit the question less than the best one and still be written: a second one
+holds what the first lacks more often than it is beside the point. The model is not asked, as one that was taught short
+replies always ends here."""
 SENTENCES = 2
 """The most sentences of an answer to one thing; where several are asked, each gets one."""
 
@@ -47,11 +49,11 @@ def quoted(quote: Quote) -> str:
 
 
 def write(
-    forward: Forward, logits: torch.Tensor, tokenizer: Any, quotes: Sequence[Quote], stop: int
+    forward: Forward, logits: torch.Tensor, tokenizer: Any, quotes: Sequence[Quote]
 ) -> Iterator[tuple[int, bool]]:
     """Yield the answer's tokens, and with each whether it was computed rather than copied.
 
-    `logits` (vocabulary,) follow the prompt; `stop` is the token that ends an answer.
+    `logits` (vocabulary,) follow the prompt.
     """
     left = list(quotes)
     best = max((quote.score for quote in quotes), default=0.0)
@@ -60,18 +62,16 @@ def write(
     several = len(asked) > 1
     for number in range(len(asked) if several else min(SENTENCES, len(left))):
         suited = [quote for quote in left if not several or quote.asked == asked[number]]
+        if number and not several and max(quote.score for quote in suited) < best - STOP:
+            return
         options = [Option(q, _tokens(tokenizer, ("\n" if number else "") + quoted(q))) for q in suited]
         place = 0
         while True:
             following = {option.tokens[place] for option in options if place < len(option.tokens)}
-            ending = number > 0 and place == 0 and not several
-            if len(following) + ending > 1:
+            if len(following) > 1:
                 if pending:
                     logits, pending = forward(pending), []
-                token = _choose(logits, options, place, (stop, best - STOP) if ending else None)
-                if token is None:
-                    return
-                computed = True
+                token, computed = _choose(logits, options, place), True
             elif following:
                 token, computed = next(iter(following)), False
             else:
@@ -83,19 +83,16 @@ def write(
         left = [quote for quote in left if quote != options[0].quote]
 
 
-def _choose(logits: torch.Tensor, options: Sequence[Option], place: int, stop: tuple[int, float] | None) -> int | None:
-    """The token of the options to go on with; None to end the answer, with the token `stop` and its score."""
+def _choose(logits: torch.Tensor, options: Sequence[Option], place: int) -> int:
+    """The token of the options to go on with."""
     likely = logits.float().log_softmax(-1)
     best: dict[int, float] = {}
     for option in options:
         if place < len(option.tokens):
             token = option.tokens[place]
             value = option.quote.score + MODEL_WEIGHT * float(likely[token])
-            best[token] = max(value, best.get(token, -1e9))
-    token = max(best, key=lambda one: best[one])
-    if stop and stop[1] + MODEL_WEIGHT * float(likely[stop[0]]) > best[token]:
-        return None
-    return token
+            best[token] = max(value, best.get(token, -math.inf))
+    return max(best, key=lambda one: best[one])
 
 
 def _tokens(tokenizer: Any, text: str) -> tuple[int, ...]:
