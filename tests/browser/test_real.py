@@ -153,3 +153,69 @@ def test_mcp_lists_both_tools(real_url: str) -> None:
         schema = response.read().decode()
     assert "chat" in schema
     assert "search" in schema
+
+
+def test_stop_ends_taught_replies_between_two_of_them(visitor: BrowserContext, real_url: str) -> None:
+    page = visitor.new_page()
+    page.goto(real_url)
+    page.wait_for_selector(".welcome")
+    choose(page, "Fine-tuned")
+    several = "How much is Fibre 500 a month? And when are home bills issued? And what is the late payment fee?"
+    ask(page, several, wait=False)
+    begun(page)
+    page.locator("#stop").click()
+    finished(page)
+    page.wait_for_timeout(600)
+    expect(page.locator(f"{LAST} .badge")).to_have_text("Stopped")
+    began = time.monotonic()
+    ask(page, "Hello")
+    assert time.monotonic() - began < 30
+
+
+def test_every_path_answers_side_by_side(visitor: BrowserContext, real_url: str) -> None:
+    page = visitor.new_page()
+    page.goto(f"{real_url}/compare")
+    page.wait_for_selector(".board-empty")
+    page.locator("#compare-modes label", has_text="Combined").click()
+    page.locator("#question textarea").fill(PRICE)
+    page.locator("#ask").click()
+    page.wait_for_selector('.round[data-state="done"]', timeout=120_000)
+    paths = page.locator(".path")
+    expect(paths).to_have_count(3)
+    for n in range(3):
+        expect(paths.nth(n).locator(".prose-answer")).to_contain_text("£36")
+        expect(paths.nth(n).locator(".metrics")).to_contain_text("in all")
+    expect(paths.nth(1).locator(".unsupported")).to_have_count(0)  # quoted, so it stands in the passages
+
+
+def test_a_changed_price_is_found_in_two_seconds_and_the_learned_one_stays(
+    visitor: BrowserContext, real_url: str
+) -> None:
+    page = visitor.new_page()
+    page.goto(f"{real_url}/change")
+    expect(page.locator("#change-text textarea")).to_have_value(re.compile("Fibre 500"), timeout=120_000)
+    for price in ("£36", "£41"):
+        if price == "£41":
+            page.get_by_role("button", name="Raise the price").click()
+            expect(page.locator("#change-said")).to_contain_text("Save it")
+            page.locator("#change-save").click()
+            expect(page.locator("#change-said")).to_contain_text("is indexed", timeout=30_000)
+            took = re.search(r"took ([\d.]+) s", page.locator("#change-said").inner_text())
+            assert took
+            assert float(took[1]) < 2
+        rounds = page.locator(".round").count()
+        page.locator("#ask").click()
+        expect(page.locator(".round")).to_have_count(rounds + 1)
+        page.wait_for_selector('.round:first-child[data-state="done"]', timeout=120_000)
+        learned, looked_up = (page.locator(".round:first-child .path").nth(n) for n in range(2))
+        expect(learned).to_contain_text("£36")
+        expect(looked_up).to_contain_text(price)
+        expect(looked_up).to_contain_text("cited")
+
+
+def test_results_and_the_recommendation_stand_on_the_shipped_report(visitor: BrowserContext, real_url: str) -> None:
+    page = visitor.new_page()
+    page.goto(f"{real_url}/results")
+    expect(page.locator(".bar-row").first).to_be_visible()
+    page.goto(f"{real_url}/choose")
+    expect(page.locator(".verdict")).to_contain_text("Measured, ")

@@ -129,6 +129,9 @@ def seconds_of_update(settings: Settings, reopen: Callable[[Settings], object], 
     with tempfile.TemporaryDirectory() as folder:
         copy = replace(settings, knowledge=Path(folder) / "knowledge", data=Path(folder) / "data")
         shutil.copytree(settings.knowledge, copy.knowledge)
+        copy.data.mkdir()
+        if (settings.data / "models").is_dir():
+            (copy.data / "models").symlink_to(settings.data / "models")  # the embedder is there
         reopen(copy)
         sources = [document.source for document in load_folder(copy.knowledge, quietly)]
         article = max((copy.knowledge / source for source in sources), key=lambda path: path.stat().st_size)
