@@ -49,7 +49,7 @@ class Settings:
         """Read the settings; raises SettingsError that names the variable and what it takes.
 
         SWITCHBOARD_MODEL, SWITCHBOARD_QUANTIZATION, SWITCHBOARD_EMBEDDER, SWITCHBOARD_ADAPTERS,
-        SWITCHBOARD_KNOWLEDGE, SWITCHBOARD_DATA, SWITCHBOARD_COMPANY, SWITCHBOARD_THRESHOLD,
+        SWITCHBOARD_KNOWLEDGE, SWITCHBOARD_DATA, SWITCHBOARD_REPORT, SWITCHBOARD_COMPANY, SWITCHBOARD_THRESHOLD,
         SWITCHBOARD_ANSWERS, HOST and PORT.
         """
         env = os.environ if environment is None else environment
@@ -76,6 +76,7 @@ class Settings:
             adapters=folder("SWITCHBOARD_ADAPTERS", cls.adapters),
             knowledge=folder("SWITCHBOARD_KNOWLEDGE", cls.knowledge),
             data=folder("SWITCHBOARD_DATA", cls.data),
+            report=folder("SWITCHBOARD_REPORT", cls.report),
             company=text("SWITCHBOARD_COMPANY", cls.company),
             threshold=_number("SWITCHBOARD_THRESHOLD", threshold, -1.0, 1.0) if threshold else None,
             quoting=answers == "quoted",
