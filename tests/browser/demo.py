@@ -215,7 +215,7 @@ class Demo:
 
 def demo(data: Path, port: int = 7860, pause: float = 0.03) -> Demo:
     """A Switchboard over fakes that keeps its files below `data`."""
-    settings = Settings(data=data, port=port)
+    settings = Settings(data=data, report=data / "report.json", port=port)
     board = Switchboard(SlowGenerator(pause), WordRetriever(), settings.company)
     about = (
         ("Model", "SmolLM2-135M-Instruct, 135 million parameters"),

