@@ -155,21 +155,6 @@ def test_mcp_lists_both_tools(real_url: str) -> None:
     assert "search" in schema
 
 
-def test_stop_while_taught_replies_are_looked_for_frees_the_model(visitor: BrowserContext, real_url: str) -> None:
-    page = visitor.new_page()
-    page.goto(real_url)
-    page.wait_for_selector(".welcome")
-    choose(page, "Fine-tuned")
-    several = "How much is Fibre 500 a month? And when are home bills issued? And what is the late payment fee?"
-    ask(page, several, wait=False)
-    page.wait_for_timeout(1000)
-    page.locator("#stop").click()
-    finished(page)
-    page.wait_for_timeout(600)
-    ask(page, "Hello")
-    expect(answer(page)).to_have_text(re.compile(r"\w{3}"))
-
-
 def test_every_path_answers_side_by_side(visitor: BrowserContext, real_url: str) -> None:
     page = visitor.new_page()
     page.goto(f"{real_url}/compare")
