@@ -17,7 +17,6 @@ from fakes import EXIT, FIBRE
 from switchboard.errors import SettingsError
 from switchboard.evaluation.questions import Question
 from switchboard.evaluation.support import says_something, sentences, supported
-from switchboard.settings import Settings
 from switchboard.types import Answer, GenerationSettings, Message, Metrics
 from switchboard.ui.compare import CompareEvents, CompareParts, known_questions
 from switchboard.ui.comparison import Column, Comparison, Round, board, key, tally
@@ -39,9 +38,8 @@ def shown(*columns: Column, question: str = "Price?", **more: Any) -> str:
 
 
 def events(tmp_path: Path, answer: Any) -> CompareEvents:
-    running = SimpleNamespace(settings=Settings(data=tmp_path), ready=True)
     parts = CompareParts("board", "tally", "state", "question", "ask", "stop")
-    return CompareEvents(parts, answer, VoteStore(tmp_path / "votes.sqlite"), running, KNOWN)
+    return CompareEvents(parts, answer, VoteStore(tmp_path / "votes.sqlite"), KNOWN)
 
 
 def echo(conversation: Sequence[Message], mode: str, _settings: GenerationSettings) -> Iterator[Answer]:

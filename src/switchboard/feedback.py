@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import csv
 import json
-import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TextIO
 
+from switchboard.database import connection
 from switchboard.types import Answer
 
 COLUMNS = ("id", "time", "mode", "question", "answer", "sources", "metrics", "liked")
@@ -43,11 +41,11 @@ class FeedbackStore:
 
     def add(self, answer_id: str, question: str, answer: Answer, liked: bool | None) -> None:
         """Rate an answer. Rating the same `answer_id` again replaces its row; None takes the rating back."""
-        with self._lock, self._connection() as connection:
+        with self._lock, connection(self._path, _SCHEMA) as opened:
             if liked is None:
-                connection.execute("DELETE FROM feedback WHERE id = ?", (answer_id,))
+                opened.execute("DELETE FROM feedback WHERE id = ?", (answer_id,))
                 return
-            connection.execute(
+            opened.execute(
                 f"INSERT OR REPLACE INTO feedback ({', '.join(COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
                 (
                     answer_id,
@@ -69,23 +67,11 @@ class FeedbackStore:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         count = 0
-        with self._lock, self._connection() as connection:
-            for row in connection.execute(f"SELECT {', '.join(COLUMNS)} FROM feedback ORDER BY time, rowid"):  # noqa: S608
+        with self._lock, connection(self._path, _SCHEMA) as opened:
+            for row in opened.execute(f"SELECT {', '.join(COLUMNS)} FROM feedback ORDER BY time, rowid"):  # noqa: S608
                 writer.writerow([_inert(cell) for cell in row])
                 count += 1
         return count
-
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self._path, timeout=10)
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute(_SCHEMA)
-            with connection:
-                yield connection
-        finally:
-            connection.close()
 
 
 def _sources(answer: Answer) -> list[dict[str, object]]:

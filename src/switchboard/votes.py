@@ -6,15 +6,14 @@ A row holds the question, both modes with what their answers cost, and the vote;
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal, get_args
 
+from switchboard.database import connection
 from switchboard.types import Answer
 
 Vote = Literal["left", "right", "tie", "bad"]
@@ -76,16 +75,16 @@ class VoteStore:
             json.dumps(asdict(left.metrics)),
             json.dumps(asdict(right.metrics)),
         )
-        with self._lock, self._connection() as connection:
-            connection.execute("INSERT OR IGNORE INTO votes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        with self._lock, connection(self._path, _SCHEMA) as opened:
+            opened.execute("INSERT OR IGNORE INTO votes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def tally(self) -> Mapping[str, Record]:
         """Every mode's record, the most preferred first."""
         records: dict[str, Record] = {}
         if not self._path.is_file():
             return records
-        with self._lock, self._connection() as connection:
-            rows = connection.execute(
+        with self._lock, connection(self._path, _SCHEMA) as opened:
+            rows = opened.execute(
                 "SELECT left_mode, right_mode, vote, COUNT(*) FROM votes GROUP BY left_mode, right_mode, vote"
             ).fetchall()
         for left, right, vote, count in rows:
@@ -98,15 +97,3 @@ class VoteStore:
                     before.bad + count * (vote == "bad"),
                 )
         return dict(sorted(records.items(), key=lambda item: -item[1].rate))
-
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self._path, timeout=10)
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute(_SCHEMA)
-            with connection:
-                yield connection
-        finally:
-            connection.close()

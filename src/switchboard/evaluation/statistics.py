@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-from scipy.stats import binomtest
-
 Z = 1.959964
 """The standard normal quantile of a 95 % interval."""
 
@@ -68,6 +66,8 @@ def mcnemar(one: int, other: int) -> float:
     >>> mcnemar(8, 1), mcnemar(0, 0)
     (0.0390625, 1.0)
     """
+    from scipy.stats import binomtest  # noqa: PLC0415  (slow to import, and the page needs intervals alone)
+
     return float(binomtest(min(one, other), one + other, 0.5).pvalue) if one + other else 1.0
 
 

@@ -10,7 +10,7 @@ import logging
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -163,7 +163,7 @@ class ChangeEvents:
         earlier = board(rounds, {})[1:]
         for grown, busy in play(self._over(copy), Comparison(rounds.rounds[-1:]), self._stopped):
             whole = rounds.updated(grown.rounds[-1])
-            yield {**self._frame(whole, busy), self._parts.board: board(whole, {}, earlier)}
+            yield self._frame(whole, busy, earlier)
 
     def stop(self, rounds: Comparison) -> Update:
         """Keep what was said and mark the rest as stopped."""
@@ -177,9 +177,9 @@ class ChangeEvents:
         over = copy.retriever if copy else None
         return lambda messages, mode, settings: self._answer(messages, mode, settings, over)
 
-    def _frame(self, rounds: Comparison, busy: bool) -> Update:
+    def _frame(self, rounds: Comparison, busy: bool, earlier: Sequence[str] | None = None) -> Update:
         return {
-            self._parts.board: board(rounds, {}),
+            self._parts.board: board(rounds, {}, earlier),
             self._parts.rounds: rounds,
             self._parts.ask: gr.update(visible=not busy),
             self._parts.stop: gr.update(visible=busy),

@@ -56,13 +56,11 @@ class CompareEvents:
         parts: CompareParts,
         answer: AnswerFunction,
         votes: VoteStore,
-        running: Host,
         known: Mapping[str, Question],
     ) -> None:
         self._parts = parts
         self._answer = answer
         self._votes = votes
-        self._running = running
         self._known = known
         # Ids of rounds that were stopped a moment ago: their next frame, already on its way, must not be shown.
         self._stopped: deque[str] = deque(maxlen=256)
@@ -85,7 +83,7 @@ class CompareEvents:
         """Answer the columns of the last round in turn. Closing this iterator stops the model."""
         earlier = board(state, self._known)[1:]
         for grown, busy in play(self._answer, state, self._stopped):
-            yield {**self._frame(grown, busy), self._parts.board: board(grown, self._known, earlier)}
+            yield self._frame(grown, busy, earlier)
 
     def stop(self, state: Comparison) -> Update:
         """Keep what was said and mark the rest as stopped."""
@@ -129,9 +127,9 @@ class CompareEvents:
             _log.exception("The votes could not be read.")
             return ""
 
-    def _frame(self, state: Comparison, busy: bool) -> Update:
+    def _frame(self, state: Comparison, busy: bool, earlier: Sequence[str] | None = None) -> Update:
         return {
-            self._parts.board: board(state, self._known),
+            self._parts.board: board(state, self._known, earlier),
             self._parts.state: state,
             self._parts.ask: gr.update(visible=not busy),
             self._parts.stop: gr.update(visible=busy),
@@ -226,7 +224,7 @@ def compare_page(answer: AnswerFunction, running: Host, html: Mapping[str, Mappi
         shown = gr.HTML(board(Comparison(), known), elem_id="board", **html["board"])
         votes = gr.HTML("", elem_id="tally", **html["tally"])
     parts = CompareParts(shown, votes, state, question, ask, stop)
-    events = CompareEvents(parts, answer, VoteStore(running.settings.data / "votes.sqlite"), running, known)
+    events = CompareEvents(parts, answer, VoteStore(running.settings.data / "votes.sqlite"), known)
     quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     begun = gr.on([ask.click, question.submit], events.begin, [question, modes, blind, state], parts.all(), **quiet)
     answering = begun.then(

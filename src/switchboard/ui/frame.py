@@ -11,15 +11,10 @@ PAGES = {"": "Chat", "compare": "Compare", "change": "Change a fact", "results":
 """The pages: their paths below the app's root, and their names."""
 
 
-def head_of(page: str, company: str) -> str:
-    """The head of a page other than the chat: the name and the way to the others."""
-    return _brand(page, company)
-
-
 def masthead(company: str) -> str:
     """The head of the chat: the name, the way to the other pages, and what opens the drawers."""
     return (
-        _brand("", company)
+        head_of("", company)
         + '<nav class="tools" aria-label="Conversation and settings">'
         + _tool("conversations", "Conversations", expands="conversations")
         + _tool("new", "New conversation")
@@ -37,7 +32,8 @@ def masthead(company: str) -> str:
     )
 
 
-def _brand(here: str, company: str) -> str:
+def head_of(here: str, company: str) -> str:
+    """The name and the way to the other pages: the whole head of a page other than the chat."""
     links = "".join(
         f'<a href="./{path}"{" aria-current=page" if path == here else ""}>{name}</a>' for path, name in PAGES.items()
     )
