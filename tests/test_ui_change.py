@@ -142,6 +142,5 @@ def test_an_empty_help_centre_says_so(page: ChangeEvents) -> None:
 
 def test_stopping_keeps_what_was_said(page: ChangeEvents) -> None:
     frames: Any = page.generate(page.begin("How much is Fibre 500?", NOTHING, None)["rounds"], None)
-    stopped = page.stop(next(frames)["rounds"])
-    assert not stopped["rounds"].rounds[-1].working
-    assert list(frames) == []
+    page.stop(next(frames)["rounds"])
+    assert not list(frames)[-1]["rounds"].rounds[-1].working

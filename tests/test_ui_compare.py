@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -125,10 +126,35 @@ def test_stopping_keeps_what_was_said_and_closes_the_model(tmp_path: Path) -> No
     page = events(tmp_path, answer)
     frames = page.generate(page.begin("Long?", ["base", "rag"], False, Comparison())["state"])
     state = [next(frames), next(frames)][-1]["state"]
-    stopped = page.stop(state)
-    assert [c.state for c in stopped["state"].rounds[-1].columns] == ["stopped", "stopped"]
-    assert list(frames) == []
+    page.stop(state)
+    last = list(frames)[-1]["state"].rounds[-1]
+    assert [c.state for c in last.columns] == ["stopped", "stopped"]
+    assert "word" in last.columns[0].answer.text
+    for _ in range(50):
+        if closed:
+            break
+        time.sleep(0.02)
     assert closed == ["base"]
+
+
+def test_a_round_that_waits_in_line_stops_at_once(tmp_path: Path) -> None:
+    page = events(tmp_path, echo)
+    state = page.begin("Price?", ["base", "rag"], False, Comparison())["state"]
+    stopped = page.stop(state)["state"]
+    assert not stopped.rounds[-1].working
+    assert list(page.generate(state)) == []
+
+
+def test_starting_over_ends_the_round_without_another_word(tmp_path: Path) -> None:
+    page = events(tmp_path, echo)
+    frames = page.generate(page.begin("Price?", ["base", "rag"], False, Comparison())["state"])
+    state = next(frames)["state"]
+    clearing = threading.Thread(target=page.clear, args=[state])
+    clearing.start()
+    time.sleep(0.1)
+    assert list(frames) == []
+    clearing.join(1)
+    assert not clearing.is_alive()
 
 
 def test_a_blind_round_has_two_of_the_chosen_modes(tmp_path: Path) -> None:

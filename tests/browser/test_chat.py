@@ -43,7 +43,6 @@ def test_stop_halts_the_model_and_keeps_what_was_said(page: Page, wait_closed: t
     page.locator("#stop").click()
     finished(page)
     assert wait_closed.wait(5)
-    page.wait_for_timeout(600)
     expect(page.locator(f"{LAST} .badge")).to_have_text("Stopped")
     said = answer(page).inner_text()
     page.wait_for_timeout(600)

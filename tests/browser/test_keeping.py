@@ -175,8 +175,6 @@ def test_the_end_of_a_stopped_answer_survives_a_reload(page: Page) -> None:
     begun(page)
     page.locator("#stop").click()
     finished(page)
-    page.wait_for_timeout(600)
-    finished(page)
     said = answer(page).inner_text()
     page.reload()
     page.wait_for_selector(".turn")

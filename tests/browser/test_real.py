@@ -120,11 +120,25 @@ def test_stop_frees_the_model_for_the_next_question(visitor: BrowserContext, fre
     begun(page)
     page.locator("#stop").click()
     finished(page)
-    page.wait_for_timeout(600)
     expect(page.locator(f"{LAST} .badge")).to_have_text("Stopped")
     began = time.monotonic()
     ask(page, "Hello")
     assert time.monotonic() - began < 30
+
+
+def test_stop_frees_the_model_while_it_looks_for_what_it_was_taught(real_page: Page) -> None:
+    choose(real_page, "Fine-tuned")
+    three = "How much is Fibre 500 a month? And when are home bills issued? And what is the late payment fee?"
+    ask(real_page, three, wait=False)
+    real_page.wait_for_timeout(1000)
+    began = time.monotonic()
+    real_page.locator("#stop").click()
+    finished(real_page)
+    assert time.monotonic() - began < 3
+    expect(real_page.locator(f"{LAST} .badge")).to_have_text("Stopped")
+    ask(real_page, "Hello")
+    expect(real_page.locator(f"{LAST} .badge")).to_have_count(0)
+    assert time.monotonic() - began < 60
 
 
 def test_a_conversation_survives_a_reload(real_page: Page) -> None:

@@ -30,7 +30,7 @@ _FOLDER = Path(__file__).parent
 _LIST = '${value.join("")}'
 """The template of a component whose value is a list of HTML strings: only those that changed travel."""
 _MODEL = "model"
-_CONCURRENT_ANSWERS = 4
+_CONCURRENT_ANSWERS = 16
 """How many turns may be under way: one is being generated, the others search and wait for it."""
 _LONGEST_LINE = 64
 """How many turns may wait; whoever comes after them is told to try again."""
@@ -236,7 +236,7 @@ def _connect(events: ChatEvents, parts: Parts, ask: Any, stop: Any, sliders: lis
         shown.retry(events.retry, [parts.mode, parts.memory], parts.all(), **quiet),
         shown.edit(events.edit, [parts.mode, parts.memory], parts.all(), **quiet),
     ]
-    answering = [
+    for start in starts:
         start.then(
             events.generate,
             [parts.live, *sliders],
@@ -246,12 +246,10 @@ def _connect(events: ChatEvents, parts: Parts, ask: Any, stop: Any, sliders: lis
             show_progress="hidden",
             api_visibility="private",
         )
-        for start in starts
-    ]
-    # In the queue, so that what these show comes down the same stream as the frames of the answer, and after them.
+    stop.click(events.stop, [parts.live], parts.all(), **quiet)
+    # In the queue, so that what it shows comes down the same stream as the frames of the answer, and after them.
     last = {**quiet, "queue": True, "concurrency_limit": None}
-    stop.click(events.stop, [parts.live], parts.all(), cancels=answering, **last)
-    parts.memory.restore(events.open, [parts.memory, parts.live], parts.all(), cancels=answering, **last)
+    parts.memory.restore(events.open, [parts.memory, parts.live], parts.all(), **last)
     parts.mode.change(None, [parts.mode], None, js="(mode) => { switchboard.setMode(mode); }", **quiet)
     shown.undo(events.undo, [parts.memory], parts.all(), **quiet)
     shown.rate(events.rate, [parts.memory], parts.all(), **quiet)

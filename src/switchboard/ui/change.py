@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -19,9 +18,10 @@ import gradio as gr
 from switchboard.errors import SwitchboardError
 from switchboard.types import Document, Retriever
 from switchboard.ui.chat import OUR_FAULT, AnswerFunction, Update
-from switchboard.ui.compare import LONGEST_QUESTION, play
+from switchboard.ui.compare import LONGEST_QUESTION, play, stop_last
 from switchboard.ui.comparison import Comparison, board
 from switchboard.ui.markup import plain
+from switchboard.ui.stopping import Stops
 
 MODES = ("fine-tuned", "rag")
 """Who answers here: what learned the fact, and what looks it up."""
@@ -76,13 +76,13 @@ class ChangeParts:
 
 
 class ChangeEvents:
-    """The handlers. They keep nothing of any visitor but the ids of rounds that were stopped a moment ago."""
+    """The handlers. They keep nothing of any visitor."""
 
     def __init__(self, parts: ChangeParts, answer: AnswerFunction, running: Host) -> None:
         self._parts = parts
         self._answer = answer
         self._running = running
-        self._stopped: deque[str] = deque(maxlen=256)
+        self._stops = Stops()
 
     def open_first(self) -> Update:
         """The list of articles, and the one that the demonstration is about; waits for the index."""
@@ -161,17 +161,15 @@ class ChangeEvents:
         Each question is put by itself: an answer before it would be told to the model, old figure and all.
         """
         earlier = board(rounds, {})[1:]
-        for grown, busy in play(self._over(copy), Comparison(rounds.rounds[-1:]), self._stopped):
+        for grown, busy in play(self._over(copy), Comparison(rounds.rounds[-1:]), self._stops):
             whole = rounds.updated(grown.rounds[-1])
             yield self._frame(whole, busy, earlier)
 
-    def stop(self, rounds: Comparison) -> Update:
-        """Keep what was said and mark the rest as stopped."""
-        last = rounds.rounds[-1] if rounds.rounds else None
-        if last is None or not last.working:
-            return self._frame(rounds, busy=False)
-        self._stopped.append(last.id)
-        return self._frame(rounds.updated(last.stopped()), busy=False)
+    def stop(self, rounds: Comparison) -> Any:
+        """Have the round end. `generate` shows what was said until then; one that still waits in line is shown here."""
+        if not stop_last(rounds, self._stops):
+            return gr.skip()
+        return self._frame(rounds.updated(rounds.rounds[-1].stopped()), busy=False)
 
     def _over(self, copy: Copy | None) -> Callable[..., Any]:
         over = copy.retriever if copy else None
@@ -239,10 +237,8 @@ def change_page(answer: AnswerFunction, running: Host, html: Mapping[str, Any], 
     quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     drawn = [shown, rounds, ask, stop]
     begun = gr.on([ask.click, question.submit], events.begin, [question, rounds, copy], drawn, **quiet)
-    answering = begun.then(
-        events.generate, [rounds, copy], drawn, show_progress="hidden", api_visibility="private", **queue
-    )
-    stop.click(events.stop, [rounds], drawn, cancels=[answering], **{**quiet, "queue": True, "concurrency_limit": None})
+    begun.then(events.generate, [rounds, copy], drawn, show_progress="hidden", api_visibility="private", **queue)
+    stop.click(events.stop, [rounds], drawn, **quiet)
     article.input(events.open, [article, copy], [text, said], **quiet)
     dearer.click(events.dearer, [text], [text, said], **quiet)
     # Embedding takes a moment: in the queue, so that it does not hold up the page.

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -25,6 +25,7 @@ from switchboard.ui import conversation as talk
 from switchboard.ui.conversation import Conversation
 from switchboard.ui.render import transcript
 from switchboard.ui.sources import sources_panel
+from switchboard.ui.stopping import Stops, until
 
 AnswerFunction = Callable[..., Iterator[Answer]]
 """Answers a conversation in a mode with settings; with a fourth argument it searches that Retriever."""
@@ -69,8 +70,7 @@ class ChatEvents:
         self._answer = answer
         self._feedback = feedback
         self._running = running
-        # Ids of turns that were stopped a moment ago: their next frame, already on its way, must not be shown.
-        self._stopped: deque[str] = deque(maxlen=256)
+        self._stops = Stops()
 
     def ask(self, question: str, mode: str, memory: object) -> Update:
         """Put the question into the conversation, to be answered by `generate`."""
@@ -106,17 +106,17 @@ class ChatEvents:
         """Show the conversation that the browser brings; one that was being answered is stopped and kept."""
         conversation = _current(memory)
         left = [live.stopped()] if live and live.working and live.id != conversation.id else []
-        self._silence(live)
+        if live and live.last and live.working:
+            self._stops.leave(live.last.id)
         update = self._shown(conversation, *left)
         if conversation.turns:
             update[self._parts.mode] = _on_switch(talk.last_mode(conversation))
         return update
 
-    def stop(self, live: Conversation | None) -> Update:
-        """Keep what was said and mark it as stopped; the model itself stops because its iterator is closed."""
-        if not live or not live.working:
-            return self._idle()
-        self._silence(live)
+    def stop(self, live: Conversation | None) -> Any:
+        """Have the answer end: `generate` shows what was said until then. One that waits in line is shown here."""
+        if not live or not live.last or not live.working or self._stops.stop(live.last.id):
+            return gr.skip()
         return self._shown(live.stopped())
 
     def rate(self, memory: object, event: gr.EventData) -> Update:
@@ -137,41 +137,35 @@ class ChatEvents:
     def generate(
         self, live: Conversation | None, passages: float, temperature: float, max_tokens: float
     ) -> Iterator[Update]:
-        """Answer the working turn. Closing this iterator, as Gradio does on cancel and disconnect, stops the model."""
+        """Answer the working turn until it is stopped. Closing this iterator, as Gradio does when the visitor has
+        left, stops the model."""
         if not live or not live.last or not live.working:
             return
         phase = "searching" if MODES[live.last.mode].searches else "writing"
         conversation, turn = live, replace(live.last, phase=phase if self._running.ready else "loading")
-        yield self._frame(conversation.updated(turn))
-        answers: Iterator[Answer] | None = None
-        try:
-            settings = talk.settings_from(passages, temperature, max_tokens)
-            answers = self._answer(conversation.messages(), turn.mode, settings)
-            drawn = 0.0
-            for answer in answers:
-                found = bool(answer.passages) and not turn.answer.passages
-                turn = replace(turn, answer=answer, phase=_phase(answer))
-                if turn.id in self._stopped:
-                    return
-                if found or time.perf_counter() - drawn > _FRAME_SECONDS:
-                    drawn = time.perf_counter()
-                    yield self._frame(conversation.updated(turn), sources=found)
-            turn = replace(turn, state="done")
-        except SwitchboardError as error:
-            turn = replace(turn, state="failed", error=str(error))
-        except Exception:  # noqa: BLE001 - whatever it is, the visitor gets a sentence and the log gets the trace
-            _log.exception("A turn in mode %s failed.", turn.mode)
-            turn = replace(turn, state="failed", error=OUR_FAULT)
-        finally:
-            close = getattr(answers, "close", None)
-            if close:
-                close()
-        if turn.id not in self._stopped:
-            yield self._shown(conversation.updated(turn))
-
-    def _silence(self, live: Conversation | None) -> None:
-        if live and live.last and live.working:
-            self._stopped.append(live.last.id)
+        with self._stops.under_way(turn.id):
+            if self._stops.left(turn.id):
+                return
+            yield self._frame(conversation.updated(turn))
+            try:
+                settings = talk.settings_from(passages, temperature, max_tokens)
+                drawn = 0.0
+                answers = self._answer(conversation.messages(), turn.mode, settings)
+                with closing(until(lambda: self._stops.stopped(turn.id), answers)) as wanted:
+                    for answer in wanted:
+                        found = bool(answer.passages) and not turn.answer.passages
+                        turn = replace(turn, answer=answer, phase=_phase(answer))
+                        if found or time.perf_counter() - drawn > _FRAME_SECONDS:
+                            drawn = time.perf_counter()
+                            yield self._frame(conversation.updated(turn), sources=found)
+                turn = replace(turn, state="stopped" if self._stops.stopped(turn.id) else "done")
+            except SwitchboardError as error:
+                turn = replace(turn, state="failed", error=str(error))
+            except Exception:  # noqa: BLE001 - whatever it is, the visitor gets a sentence and the log gets the trace
+                _log.exception("A turn in mode %s failed.", turn.mode)
+                turn = replace(turn, state="failed", error=OUR_FAULT)
+            if not self._stops.left(turn.id):
+                yield self._shown(conversation.updated(turn))
 
     def _begun(self, make: Callable[[], Conversation]) -> Update:
         try:

@@ -10,8 +10,8 @@ import logging
 import random
 import sqlite3
 import time
-from collections import deque
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from switchboard.settings import ROOT, Settings
 from switchboard.types import GenerationSettings
 from switchboard.ui.chat import OUR_FAULT, AnswerFunction, Host, Update
 from switchboard.ui.comparison import Column, Comparison, Round, board, key, tally
+from switchboard.ui.stopping import Stops, until
 from switchboard.votes import VOTES, VoteStore
 
 QUESTIONS = ROOT / "evaluation" / "questions.jsonl"
@@ -62,8 +63,7 @@ class CompareEvents:
         self._answer = answer
         self._votes = votes
         self._known = known
-        # Ids of rounds that were stopped a moment ago: their next frame, already on its way, must not be shown.
-        self._stopped: deque[str] = deque(maxlen=256)
+        self._stops = Stops()
 
     def begin(self, question: str, modes: Sequence[str], blind: bool, state: Comparison) -> Update:
         """Put the question up, to be answered by `generate`; a blind round takes two of the modes by lot."""
@@ -82,14 +82,13 @@ class CompareEvents:
     def generate(self, state: Comparison) -> Iterator[Update]:
         """Answer the columns of the last round in turn. Closing this iterator stops the model."""
         earlier = board(state, self._known)[1:]
-        for grown, busy in play(self._answer, state, self._stopped):
+        for grown, busy in play(self._answer, state, self._stops):
             yield self._frame(grown, busy, earlier)
 
-    def stop(self, state: Comparison) -> Update:
-        """Keep what was said and mark the rest as stopped."""
-        if not state.rounds or not state.rounds[-1].working:
-            return self._frame(state, busy=False)
-        self._stopped.append(state.rounds[-1].id)
+    def stop(self, state: Comparison) -> Any:
+        """Have the round end. `generate` shows what was said until then; one that still waits in line is shown here."""
+        if not stop_last(state, self._stops):
+            return gr.skip()
         return self._frame(state.updated(state.rounds[-1].stopped()), busy=False)
 
     def vote(self, state: Comparison, event: gr.EventData) -> Update:
@@ -112,7 +111,7 @@ class CompareEvents:
     def clear(self, state: Comparison) -> Update:
         """Start over: the rounds go, the votes stay."""
         if state.rounds and state.rounds[-1].working:
-            self._stopped.append(state.rounds[-1].id)
+            self._stops.leave(state.rounds[-1].id)
         return self._frame(Comparison(), busy=False)
 
     def pick(self) -> str:
@@ -136,47 +135,57 @@ class CompareEvents:
         }
 
 
-def play(answer: AnswerFunction, state: Comparison, stopped: Container[str]) -> Iterator[tuple[Comparison, bool]]:
+def play(answer: AnswerFunction, state: Comparison, stops: Stops) -> Iterator[tuple[Comparison, bool]]:
     """The comparison as the columns of its last round are answered in turn, and whether it is still being answered.
 
-    It ends without another word once the round's id is among those that were `stopped`. Closing it stops the model.
+    It ends when the round is stopped, and without another word when it is left. Closing it stops the model.
     """
     if not state.rounds or not state.rounds[-1].working:
         return
     current = state.rounds[-1]
-    for column in current.columns:
+    with stops.under_way(current.id):
+        if stops.left(current.id):
+            return
         drawn = 0.0
-        for grown in _answered(answer, state, current, replace(column, state="working")):
-            current = grown
-            if current.id in stopped:
-                return
-            if time.perf_counter() - drawn > _FRAME_SECONDS:
-                drawn = time.perf_counter()
-                yield state.updated(current), True
-    if current.id not in stopped:
-        yield state.updated(current), False
+        for column in current.columns:
+            if stops.stopped(current.id):
+                break
+            growing = _answered(answer, state, current, replace(column, state="working"), stops)
+            with closing(growing):
+                for current in growing:
+                    if time.perf_counter() - drawn > _FRAME_SECONDS:
+                        drawn = time.perf_counter()
+                        yield state.updated(current), True
+        if not stops.left(current.id):
+            yield state.updated(current.stopped() if stops.stopped(current.id) else current), False
 
 
-def _answered(answer: AnswerFunction, state: Comparison, current: Round, column: Column) -> Iterator[Round]:
-    """The round as one of its columns grows."""
+def stop_last(state: Comparison, stops: Stops) -> bool:
+    """Have the last round end, and say whether it has to be shown as stopped, as nothing of it was under way."""
+    last = state.rounds[-1] if state.rounds else None
+    return last is not None and last.working and not stops.stop(last.id)
+
+
+def _answered(
+    answer: AnswerFunction, state: Comparison, current: Round, column: Column, stops: Stops
+) -> Generator[Round, None, None]:
+    """The round as one of its columns grows, until it is stopped."""
     yield current.with_column(column)
-    answers = None
     try:
         messages = state.updated(current).messages(current.id, column.mode)
         answers = answer(messages, column.mode, GenerationSettings())
-        for said in answers:
-            column = replace(column, answer=said)
-            yield current.with_column(column)
+        with closing(until(lambda: stops.stopped(current.id), answers)) as wanted:
+            for said in wanted:
+                column = replace(column, answer=said)
+                yield current.with_column(column)
+        if stops.stopped(current.id):
+            return
         column = replace(column, state="done")
     except SwitchboardError as error:
         column = replace(column, state="failed", error=str(error))
     except Exception:  # noqa: BLE001 - the visitor gets a sentence and the log gets the trace
         _log.exception("A comparison in mode %s failed.", column.mode)
         column = replace(column, state="failed", error=OUR_FAULT)
-    finally:
-        close = getattr(answers, "close", None)
-        if close:
-            close()
     yield current.with_column(column)
 
 
@@ -227,12 +236,10 @@ def compare_page(answer: AnswerFunction, running: Host, html: Mapping[str, Mappi
     events = CompareEvents(parts, answer, VoteStore(running.settings.data / "votes.sqlite"), known)
     quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     begun = gr.on([ask.click, question.submit], events.begin, [question, modes, blind, state], parts.all(), **quiet)
-    answering = begun.then(
-        events.generate, [state], parts.all(), show_progress="hidden", api_visibility="private", **queue
-    )
-    last = {**quiet, "queue": True, "concurrency_limit": None}
-    stop.click(events.stop, [state], parts.all(), cancels=[answering], **last)
-    clear.click(events.clear, [state], parts.all(), cancels=[answering], **last)
+    begun.then(events.generate, [state], parts.all(), show_progress="hidden", api_visibility="private", **queue)
+    stop.click(events.stop, [state], parts.all(), **quiet)
+    # In the queue, so that it comes down the same stream as the frames of the answers, and after them.
+    clear.click(events.clear, [state], parts.all(), **{**quiet, "queue": True, "concurrency_limit": None})
     shown.vote(events.vote, [state], parts.all(), **quiet)
     pick.click(events.pick, None, question, **quiet)
     return events, votes

@@ -141,18 +141,9 @@
   let spoken = "";
   let turns = 0;
 
-  /* Whether a frame of an answer came after it was stopped, or after another conversation was opened. It was on its way
-     then; what the page keeps is right. */
-  function isLate(turn) {
-    if (turn?.dataset.state !== "working") return false;
-    const kept = current().turns.at(-1);
-    return kept?.id !== turn.dataset.turn || kept.state === "stopped";
-  }
-
   function transcriptChanged() {
     const all = document.querySelectorAll("#transcript .turn");
     const last = all[all.length - 1];
-    if (isLate(last)) setTimeout(() => isLate([...document.querySelectorAll("#transcript .turn")].at(-1)) && show(current()), 250);
     $("#workbench")?.classList.toggle("is-busy", busy());
     $("#workbench")?.classList.toggle("is-empty", !all.length);
     if (last) {
@@ -336,15 +327,6 @@
     body.focus({ preventScroll: true });
   }
 
-  /* ---- Compare ---- */
-
-  /* A frame of an answer that was on its way when Stop was pressed may come after what Stop showed: stop it again. */
-  function stopAgain() {
-    const working = () => $('#board .round[data-state="working"]')?.dataset.round;
-    const round = working();
-    setTimeout(() => round && working() === round && $("#compare-stop")?.click(), 1500);
-  }
-
   /* ---- Drawers and menus ---- */
 
   const panels = ["conversations", "settings", "about", "export-menu"];
@@ -444,7 +426,6 @@
       if (busy() && WHILE_BUSY.has(el.dataset.action)) return;
       return actions[el.dataset.action]?.(el);
     }
-    if (event.target.closest?.("#compare-stop")) stopAgain();
     if (event.target.matches?.("#article, #behind")) return event.target.close();
     if (!event.target.closest?.(".drawer, .menu, #settings")) toggle("", false);
   });
