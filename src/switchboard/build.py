@@ -10,6 +10,7 @@ from functools import partial
 from switchboard.compute import compute
 from switchboard.errors import AdapterError
 from switchboard.generation.adapters import load_adapters
+from switchboard.generation.llama import fast_version
 from switchboard.generation.local import LocalGenerator
 from switchboard.generation.model import load_model
 from switchboard.modes import MODES
@@ -63,11 +64,13 @@ def load_generator(settings: Settings, report: Report) -> tuple[LocalGenerator, 
     adapters = load_adapters(base, settings.adapters, [mode.adapter for mode in MODES.values() if mode.adapter])
     for reason in adapters.refused.values():
         report(f"Refused: {reason}")
-    generator = LocalGenerator(base, adapters)
+    fast = fast_version(adapters.model, list(adapters.loaded), report)
+    generator = LocalGenerator(base, adapters, fast)
     names = ", ".join(f"{name} ({revision})" for name, revision in adapters.loaded.items()) or "none"
     about = (
         ("Model", base.identity),
         ("Runs on", f"{base.device}, {base.dtype} ({base.reasons})"),
+        ("Decoder", "our own, compiled" if fast and fast.compiled else "our own" if fast else "transformers"),
         ("Quantization", base.quantization_words),
         ("Adapters", "; ".join([names, *adapters.refused.values()])),
     )

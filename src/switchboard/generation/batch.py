@@ -11,7 +11,6 @@ from math import isfinite
 from typing import Any
 
 import torch
-from transformers import DynamicCache
 
 from switchboard.generation.decline import DeclineRule, log_probability
 
@@ -25,6 +24,7 @@ Limit = Callable[[str, torch.Tensor], torch.Tensor]
 @torch.inference_mode()
 def complete_batch(
     model: Any,
+    cache: Any,
     tokenizer: Any,
     prompts: Sequence[Sequence[int]],
     limits: Sequence[Limit | None],
@@ -34,6 +34,8 @@ def complete_batch(
 ) -> tuple[list[list[int]], list[float | None]]:
     """The tokens that answer each prompt, without the stop token: at most `max_tokens` of them a prompt.
 
+    `cache` is an empty one of the model's.
+
     With a `rule` also the log probability of each prompt's decline; a rule whose threshold is infinite measures it and
     leaves the decision to the decoding.
     """
@@ -42,7 +44,6 @@ def complete_batch(
     pad = tokenizer.pad_token_id or 0
     ids = torch.tensor([[pad] * (longest - len(prompt)) + list(prompt) for prompt in prompts], device=device)
     mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
-    cache = DynamicCache(config=model.config)
     written: list[list[int]] = [[] for _ in prompts]
     open_rows = set(range(len(prompts)))
     scores: list[float | None] = [None] * len(prompts)

@@ -26,8 +26,9 @@ from switchboard.generation.adapters import Adapters
 from switchboard.generation.batch import batches, complete_batch
 from switchboard.generation.decline import DeclineRule, log_probability
 from switchboard.generation.figures import FigureLimit, FigureTokens
+from switchboard.generation.llama import FastLlama
 from switchboard.generation.model import LoadedModel
-from switchboard.generation.prefix_cache import PrefixCache
+from switchboard.generation.prefix_cache import Cache, PrefixCache
 from switchboard.generation.quoting import write
 from switchboard.generation.replies import Choice, Replies, choose, measure_priors
 from switchboard.types import Completion, GenerationSettings, Grounding, Message, Quote, Token
@@ -39,9 +40,11 @@ WAIT_SECONDS = 0.2
 class LocalGenerator:
     """A `Generator` on this machine's processor or GPU."""
 
-    def __init__(self, base: LoadedModel, adapters: Adapters) -> None:
+    def __init__(self, base: LoadedModel, adapters: Adapters, fast: FastLlama | None = None) -> None:
+        """`fast` is the fast decoder over the same model; without it transformers computes."""
         self._base = base
-        self._model = adapters.model
+        self._model: Any = fast or adapters.model
+        self._fast = fast
         self._adapters = adapters
         self._tokenizer = base.tokenizer
         self._lock = threading.Lock()
@@ -135,6 +138,7 @@ class LocalGenerator:
                 written, scores = compute(
                     complete_batch,
                     self._model,
+                    self._new_cache(),
                     self._tokenizer,
                     [ids[row] for row in rows],
                     limits,
@@ -181,9 +185,7 @@ class LocalGenerator:
         phrase = tuple(self._tokenizer.encode(grounding.decline, add_special_tokens=False))
         return DeclineRule(phrase, above) if len(phrase) > 1 else None
 
-    def _quoting(
-        self, logits: torch.Tensor, cache: DynamicCache, quotes: Sequence[Quote], like: Token
-    ) -> Iterator[Token]:
+    def _quoting(self, logits: torch.Tensor, cache: Cache, quotes: Sequence[Quote], like: Token) -> Iterator[Token]:
         """The answer in sentences of the passages, see quoting.py; tokens are counted as `like` counts them."""
         said = _Spoken(self._tokenizer)
         forward = partial(compute, self._forward)
@@ -241,7 +243,7 @@ class LocalGenerator:
         return nullcontext()
 
     @torch.inference_mode()
-    def _read(self, ids: list[int], ends: list[int], adapter: str | None) -> tuple[torch.Tensor, DynamicCache, int]:
+    def _read(self, ids: list[int], ends: list[int], adapter: str | None) -> tuple[torch.Tensor, Cache, int]:
         """Read the prompt piece by piece; returns the last logits, the cache and how many tokens were reused."""
         reused, cache = self._prefixes.longest(adapter, ids, ends) or (0, self._new_cache())
         logits = torch.empty(0)
@@ -255,15 +257,15 @@ class LocalGenerator:
 
     # By call, not around the loop: a stream's steps may each run in another thread, and the mode is a thread's own.
     @torch.inference_mode()
-    def _forward(self, ids: list[int], cache: DynamicCache) -> torch.Tensor:
+    def _forward(self, ids: list[int], cache: Cache) -> torch.Tensor:
         """Read ids into the cache; returns the logits after the last one, shape (vocabulary,)."""
-        tensor = torch.tensor([ids], device=self._base.model.device)
+        tensor = torch.tensor([ids], device=self._model.device)
         out: Any = self._model(input_ids=tensor, past_key_values=cache, use_cache=True, logits_to_keep=1)
         logits: torch.Tensor = out.logits[0, -1]
         return logits
 
-    def _new_cache(self) -> DynamicCache:
-        return DynamicCache(config=self._base.model.config)
+    def _new_cache(self) -> Cache:
+        return self._fast.new_cache() if self._fast else DynamicCache(config=self._base.model.config)
 
     def _encode(self, messages: Sequence[Message], generation_prompt: bool) -> list[int]:
         rows = [{"role": m.role, "content": m.content} for m in messages]

@@ -9,12 +9,17 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from transformers import DynamicCache
+
+from switchboard.generation.states import States
 
 MAX_BYTES = 64 * 2**20
 """Memory for kept states; SmolLM2-135M takes 23 kB a token, so this holds about 2,900 tokens."""
 
+Cache: TypeAlias = DynamicCache | States
+"""What was read: transformers' own, or the fast decoder's."""
 _Key = tuple[str | None, tuple[int, ...]]
 
 
@@ -22,11 +27,11 @@ class PrefixCache:
     """Not thread-safe: the engine uses it under its own lock."""
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
-        self._kept: OrderedDict[_Key, tuple[DynamicCache, int]] = OrderedDict()
+        self._kept: OrderedDict[_Key, tuple[Cache, int]] = OrderedDict()
         self._max_bytes = max_bytes
         self.bytes = 0
 
-    def longest(self, adapter: str | None, ids: Sequence[int], ends: Sequence[int]) -> tuple[int, DynamicCache] | None:
+    def longest(self, adapter: str | None, ids: Sequence[int], ends: Sequence[int]) -> tuple[int, Cache] | None:
         """The longest kept prefix of `ids` that ends at one of `ends`: its length and a state to write on."""
         for end in sorted(ends, reverse=True):
             key = (adapter, tuple(ids[:end]))
@@ -35,7 +40,7 @@ class PrefixCache:
                 return end, copy.deepcopy(self._kept[key][0])
         return None
 
-    def keep(self, adapter: str | None, ids: Sequence[int], cache: DynamicCache) -> None:
+    def keep(self, adapter: str | None, ids: Sequence[int], cache: Cache) -> None:
         """Keep a copy of the state after `ids`."""
         key = (adapter, tuple(ids))
         if key in self._kept:
@@ -51,8 +56,10 @@ class PrefixCache:
         self.bytes += size
 
 
-def _bytes_of(cache: DynamicCache) -> int:
+def _bytes_of(cache: Cache) -> int:
     """The size of a state's keys and values; 0 for kinds of state that are not kept."""
+    if isinstance(cache, States):
+        return cache.nbytes
     size = 0
     for layer in cache.layers:
         keys, values = getattr(layer, "keys", None), getattr(layer, "values", None)

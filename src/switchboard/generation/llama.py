@@ -1,0 +1,291 @@
+"""The decoder for models of the Llama family, on the processor: the computation of transformers' own, with less around.
+
+A token of a model this small is 250 small operations for transformers and PEFT, and most of its time goes by between
+them. Here the projections that read the same thing are one matrix, adapters too, and keys and values are written where
+they stay. It rounds where transformers rounds, so what it writes is what the plain model writes; `works` proves it on
+the machine at hand, and where it does not hold, or the model is of another make, the plain one answers.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+from switchboard.generation.lora import Lora, lora_of
+from switchboard.generation.nf4 import Dense, Nf4, Weight
+from switchboard.generation.states import States
+from switchboard.generation.stepping import Stepping, is_compiled
+from switchboard.progress import Report, quietly
+
+_log = logging.getLogger(__name__)
+_TYPES = {"llama", "qwen2"}
+_TOLERANCE = 0.05
+"""How far two ways to compute the same may lie apart at the start, as a share of the largest value."""
+_FAR = -1e30
+"""What is added to a score that must not count."""
+_STEP_ROWS = 8
+"""The most rows whose single tokens go the compiled way, which attends on one core."""
+_TOGETHER = 128
+"""Tokens of a prompt whose scores are computed at a time: so many stay in the processor's cache."""
+
+
+@dataclass(frozen=True)
+class _Projection:
+    """Matrices that read the same input, one below the other, and what each adapter adds."""
+
+    weight: Weight
+    bias: torch.Tensor | None
+    added: dict[str, Lora]
+
+    def __call__(self, x: torch.Tensor, adapter: str | None) -> torch.Tensor:
+        out = self.weight(x)
+        if self.bias is not None:
+            out += self.bias
+        if adapter in self.added:
+            out += self.added[adapter](x.float()).to(out.dtype)
+        return out
+
+
+@dataclass(frozen=True)
+class _Layer:
+    norm_in: torch.Tensor
+    qkv: _Projection
+    out: _Projection
+    norm_mid: torch.Tensor
+    gate_up: _Projection
+    down: _Projection
+
+
+class FastLlama:
+    """The model, called as transformers' is; `adapter` is the one that is on, None for the base.
+
+    Raises ValueError for a model that it does not know how to compute.
+    """
+
+    def __init__(self, base: Any, adapters: Sequence[str]) -> None:
+        config = base.config
+        self.config = config
+        self.generation_config = base.generation_config
+        self.device = base.device
+        self.adapter: str | None = None
+        decoder = base.get_decoder()
+        _check(base, config)
+        self._embedding = base.get_input_embeddings().weight.detach()
+        self._head = base.get_output_embeddings().weight.detach()
+        self._dtype = self._embedding.dtype
+        self._heads, self._groups = config.num_attention_heads, config.num_key_value_heads
+        self._width = int(getattr(config, "head_dim", None) or config.hidden_size // self._heads)
+        self._eps = config.rms_norm_eps
+        self._norm = decoder.norm.weight.detach()
+        self._layers = [_layer(layer, adapters) for layer in decoder.layers]
+        self._rotary = decoder.rotary_emb
+        self._turns = self._turned(256)
+        self._stepping = self._compiled(adapters)
+        self._later = torch.full((_TOGETHER, _TOGETHER), _FAR).triu(1)
+
+    def new_cache(self) -> States:
+        """Nothing read yet."""
+        return States(len(self._layers), self._groups, self._width, self._dtype)
+
+    def set_adapter(self, name: str) -> None:
+        """Put an adapter on."""
+        self.adapter = name
+
+    @contextmanager
+    def disable_adapter(self) -> Iterator[None]:
+        """Take the adapter off for a while."""
+        before, self.adapter = self.adapter, None
+        try:
+            yield
+        finally:
+            self.adapter = before
+
+    def __call__(
+        self,
+        input_ids: torch.Tensor,
+        past_key_values: States,
+        use_cache: bool = True,  # noqa: ARG002 - as transformers is called
+        logits_to_keep: int = 0,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+    ) -> Any:
+        """Read ids (rows, tokens) after what is in the cache; `logits` (rows, tokens or the last ones, vocabulary).
+
+        `attention_mask` (rows, all tokens) has 0 where a row is padded on the left.
+        """
+        rows, tokens = input_ids.shape
+        start = past_key_values.length
+        data = past_key_values.make_room(rows, tokens)
+        end = start + tokens
+        if end > self._turns.shape[1]:
+            self._turns = self._turned(max(end, 2 * self._turns.shape[1]))
+        if tokens == 1 and rows <= _STEP_ROWS and self._stepping:
+            x = self._stepping(input_ids[:, 0], start, data, self._turns, self.adapter, attention_mask, position_ids)
+            past_key_values.length = end
+            return SimpleNamespace(logits=torch.nn.functional.linear(x, self._head)[:, None])
+        places = slice(start, end) if position_ids is None else position_ids
+        cos, sin = (table[places].view(-1, tokens, 1, self._width) for table in self._turns)
+        padding = _padding(attention_mask)
+        x = torch.nn.functional.embedding(input_ids, self._embedding).view(rows * tokens, -1)
+        for number, layer in enumerate(self._layers):
+            read = self._rms(x, layer.norm_in)
+            read = layer.qkv(read, self.adapter)
+            seen = self._attend(read, data[number], rows, tokens, start, cos, sin, padding)
+            x = x + layer.out(seen, self.adapter)
+            read = self._rms(x, layer.norm_mid)
+            gate, up = layer.gate_up(read, self.adapter).chunk(2, dim=-1)
+            x = x + layer.down(torch.nn.functional.silu(gate) * up, self.adapter)
+        past_key_values.length = end
+        x = x.view(rows, tokens, -1)
+        x = self._rms(x[:, -logits_to_keep:] if logits_to_keep else x, self._norm)
+        return SimpleNamespace(logits=torch.nn.functional.linear(x, self._head))
+
+    @property
+    def compiled(self) -> bool:
+        """Whether single tokens go the compiled way."""
+        return self._stepping is not None
+
+    @torch.inference_mode()
+    def works(self) -> bool:
+        """Whether this machine computes here what it should: the kernel what the expanded weights give, and a token by
+        itself what it gives among others."""
+        for projection in (self._layers[-1].qkv, self._layers[-1].down):
+            weight = projection.weight
+            if isinstance(weight, Nf4):
+                x = torch.randn(3, weight.columns, generator=torch.Generator().manual_seed(0)).bfloat16()
+                if not _near(weight(x), torch.nn.functional.linear(x.float(), weight.expanded().float())):
+                    return False
+        ids = torch.arange(8)[None]
+        at_once, by_one = self.new_cache(), self.new_cache()
+        whole = self(ids, at_once, logits_to_keep=1).logits
+        self(ids[:, :7], by_one, logits_to_keep=1)
+        return _near(self(ids[:, 7:], by_one, logits_to_keep=1).logits, whole)
+
+    def _compiled(self, adapters: Sequence[str]) -> Stepping | None:
+        """The compiled way of single tokens; None where not all weights are quantized."""
+        projections = [[one.qkv, one.out, one.gate_up, one.down] for one in self._layers]
+        if not all(isinstance(p.weight, Nf4) and p.bias is None for row in projections for p in row):
+            return None
+        norms = [norm for one in self._layers for norm in (one.norm_in, one.norm_mid)]
+        loras = {name: [[projection.added.get(name) for projection in row] for row in projections] for name in adapters}
+        weights: Any = [[projection.weight for projection in row] for row in projections]
+        return Stepping(self._embedding, torch.stack([*norms, self._norm]), weights, loras, self._eps)
+
+    def _attend(
+        self,
+        read: torch.Tensor,
+        data: torch.Tensor,
+        rows: int,
+        tokens: int,
+        start: int,
+        cos: torch.Tensor,
+        sin: torch.Tensor,
+        padding: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """What each token makes of those before it; `data` (rows, 2, groups, room, width) gets its key and value."""
+        heads, groups, width = self._heads, self._groups, self._width
+        each = heads // groups
+        read = read.view(rows, tokens, heads + 2 * groups, width)
+        turned = read[:, :, : heads + groups]
+        turned = torch.addcmul(turned * cos, turned.roll(width // 2, -1), sin)
+        data[:, 0, :, start : start + tokens] = turned[:, :, heads:].transpose(1, 2)
+        data[:, 1, :, start : start + tokens] = read[:, :, heads + groups :].transpose(1, 2)
+        keys, values = (
+            data[:, part, :, : start + tokens].float().reshape(rows * groups, -1, width) for part in range(2)
+        )
+        # A group's heads read the same keys: (rows x groups, heads of a group, tokens, width).
+        queries = turned[:, :, :heads].float().mul_(width**-0.5)
+        queries = queries.view(rows, tokens, groups, each, width).permute(0, 2, 3, 1, 4)
+        seen = torch.empty(rows, groups, each, tokens, width, dtype=self._dtype) if tokens > _TOGETHER else None
+        for first in range(0, tokens, _TOGETHER):
+            last = min(tokens, first + _TOGETHER)
+            end, some = start + last, last - first
+            asking = queries[:, :, :, first:last].reshape(rows * groups, each * some, width)
+            scores = torch.bmm(asking, keys[:, :end].transpose(1, 2))
+            if some > 1:
+                scores.view(-1, each, some, end)[..., end - some :].add_(self._later[:some, :some])
+            if padding is not None:
+                scores.view(rows, groups, each * some, end).add_(padding[..., :end]).clamp_(min=_FAR)
+            found = torch.bmm(scores.softmax(-1), values[:, :end]).view(rows, groups, each, some, width)
+            if seen is None:
+                seen = found.to(self._dtype)
+            else:
+                seen[:, :, :, first:last] = found
+        assert seen is not None
+        return seen.permute(0, 3, 1, 2, 4).reshape(rows * tokens, heads * width)
+
+    def _rms(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        if x.shape[0] > 1 or x.dim() > 2:
+            return torch.nn.functional.rms_norm(x, x.shape[-1:], weight, self._eps)
+        exact = x[0].float()
+        scale = 1.0 / math.sqrt(float(exact.dot(exact)) / exact.shape[0] + self._eps)
+        return weight * (exact * scale).to(x.dtype)[None]
+
+    def _turned(self, places: int) -> torch.Tensor:
+        """Cosines and sines of the rotary embedding for the first places, (2, places, width); the first half's sines
+        are negative, so that a half turned to the other end need not be."""
+        cos, sin = self._rotary(self._embedding[:1], torch.arange(places)[None])
+        half = self._width // 2
+        return torch.stack([cos[0], torch.cat([-sin[0, :, :half], sin[0, :, half:]], dim=-1)])
+
+
+def fast_version(base: Any, adapters: Sequence[str], report: Report = quietly) -> FastLlama | None:
+    """The fast decoder over a loaded model and its adapters; None where it does not know the model or the machine."""
+    try:
+        fast = FastLlama(base, adapters)
+        if fast.compiled and not is_compiled():
+            report("Compiling the decoder (a quarter of a minute, once) ...")
+        return fast if fast.works() else None
+    except Exception:  # noqa: BLE001 - whatever is amiss here, the plain decoder answers
+        _log.info("The plain decoder answers.", exc_info=True)
+        return None
+
+
+def _near(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return bool((one.float() - other.float()).abs().max() <= _TOLERANCE * other.float().abs().max())
+
+
+def _check(base: Any, config: Any) -> None:
+    """Raise ValueError unless the model is computed as here."""
+    known = config.model_type in _TYPES and config.hidden_act == "silu" and base.device.type == "cpu"
+    plain = config.rope_parameters.get("rope_type") == "default" and not getattr(config, "use_sliding_window", False)
+    if not known or not plain:
+        raise ValueError(f"{config.model_type} is computed in another way")
+
+
+def _layer(layer: Any, adapters: Sequence[str]) -> _Layer:
+    attention, mlp = layer.self_attn, layer.mlp
+    return _Layer(
+        layer.input_layernorm.weight.detach(),
+        _projection([attention.q_proj, attention.k_proj, attention.v_proj], adapters),
+        _projection([attention.o_proj], adapters),
+        layer.post_attention_layernorm.weight.detach(),
+        _projection([mlp.gate_proj, mlp.up_proj], adapters),
+        _projection([mlp.down_proj], adapters),
+    )
+
+
+def _projection(modules: Sequence[Any], adapters: Sequence[str]) -> _Projection:
+    """The modules as one, with what each adapter adds to them. Raises ValueError for adapters of other kinds."""
+    plain = [getattr(module, "base_layer", module) for module in modules]
+    weight = (Nf4 if hasattr(plain[0].weight, "quant_state") else Dense)(plain)
+    biases = [module.bias for module in plain]
+    if any(bias is not None for bias in biases) != all(bias is not None for bias in biases):
+        raise ValueError("some projections have a bias and others none")
+    bias = None if biases[0] is None else torch.cat([bias.detach() for bias in biases])
+    added = {name: lora for name in adapters if (lora := lora_of(modules, name)) is not None}
+    return _Projection(weight, bias, added)
+
+
+def _padding(mask: torch.Tensor | None) -> torch.Tensor | None:
+    """What keeps tokens from padding, shape (rows, 1, 1, all): zeros and very low numbers; None where there is none."""
+    if mask is None or bool(mask.all()):
+        return None
+    return torch.zeros(mask.shape[0], 1, 1, mask.shape[1]).masked_fill(mask[:, None, None] == 0, _FAR)

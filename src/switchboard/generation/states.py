@@ -1,0 +1,65 @@
+"""The keys and values of what a model has read, in one piece of memory that grows now and then.
+
+It takes the place of transformers' DynamicCache, whose methods' names it keeps, for the decoder in llama.py: there
+each token copies all that was read before it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+_ROOM = 128
+"""Tokens to have room for beyond those that are there, whenever room is made."""
+
+
+class States:
+    """Keys and values, shape (layers, rows, 2, heads, room, width); `length` tokens of them are there."""
+
+    def __init__(self, layers: int, heads: int, width: int, dtype: torch.dtype) -> None:
+        self._shape = (layers, heads, width)
+        self._dtype = dtype
+        self.length = 0
+        self.data: torch.Tensor | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """What a copy of it takes, in bytes."""
+        return 0 if self.data is None else self._filled().nbytes
+
+    def make_room(self, rows: int, tokens: int) -> torch.Tensor:
+        """The data, with room for so many more tokens."""
+        layers, heads, width = self._shape
+        if self.data is None or self.data.shape[4] < self.length + tokens:
+            grown = torch.empty(layers, rows, 2, heads, self.length + tokens + _ROOM, width, dtype=self._dtype)
+            if self.data is not None:
+                grown[..., : self.length, :] = self._filled()
+            self.data = grown
+        return self.data
+
+    def crop(self, tokens: int) -> None:
+        """Forget the last tokens; `tokens` is their number below zero, as transformers has it."""
+        self.length = max(0, self.length + tokens)
+
+    def batch_repeat_interleave(self, times: int) -> None:
+        """Have each row so many times."""
+        if self.data is not None:
+            self.data = self._filled().repeat_interleave(times, dim=1)
+
+    def batch_select_indices(self, rows: torch.Tensor) -> None:
+        """Keep these rows, in this order."""
+        if self.data is not None and rows.tolist() != list(range(self.data.shape[1])):
+            self.data = self.data.index_select(1, rows)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> States:
+        layers, heads, width = self._shape
+        copied = States(layers, heads, width, self._dtype)
+        copied.length = self.length
+        if self.data is not None:
+            copied.data = self._filled().clone()
+        return copied
+
+    def _filled(self) -> torch.Tensor:
+        assert self.data is not None
+        return self.data[..., : self.length, :]

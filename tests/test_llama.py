@@ -1,0 +1,217 @@
+"""The fast decoder against transformers' own, on a tiny Llama and on the shipped model."""
+
+from __future__ import annotations
+
+import copy
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+
+from switchboard.build import load_generator
+from switchboard.generation.adapters import Adapters, load_adapters
+from switchboard.generation.llama import FastLlama, fast_version
+from switchboard.generation.local import LocalGenerator
+from switchboard.generation.model import LoadedModel, load_model
+from switchboard.generation.states import States
+from switchboard.progress import quietly
+from switchboard.settings import Settings
+from tiny_model import conversation, make_adapter, say
+
+pytestmark = pytest.mark.real
+
+IDS = torch.tensor([[5, 900, 31, 7, 4000, 12, 77, 3, 2500]])
+
+
+def wearing(model: Any, adapter: str | None) -> AbstractContextManager[object]:
+    if adapter is None:
+        off: AbstractContextManager[object] = model.disable_adapter()
+        return off
+    model.set_adapter(adapter)
+    return nullcontext()
+
+
+@pytest.fixture
+def dressed(tiny_settings: Settings) -> tuple[LoadedModel, Adapters, FastLlama]:
+    """A tiny quantized model with two adapters of different ranks, plain and fast."""
+    make_adapter(tiny_settings, "polite", seed=1)
+    make_adapter(tiny_settings, "rude", seed=2, rank=8)
+    base = load_model(tiny_settings, quietly)
+    adapters = load_adapters(base, tiny_settings.adapters)
+    fast = fast_version(adapters.model, list(adapters.loaded))
+    assert fast
+    return base, adapters, fast
+
+
+@torch.inference_mode()
+def read(model: Any, cache: Any, ids: torch.Tensor, pieces: list[int]) -> torch.Tensor:
+    """The logits of all tokens, read in pieces of so many."""
+    found, start = [], 0
+    for size in pieces:
+        some = ids[:, start : start + size]
+        found.append(model(input_ids=some, past_key_values=cache, use_cache=True).logits)
+        start += size
+    return torch.cat(found, dim=1).float()
+
+
+def near(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two tensors of logits differ by no more than bfloat16 does: by 1 % of the largest on average."""
+    apart, largest = (one - other).abs(), float(one.abs().max())
+    return bool(apart.mean() < 0.01 * largest and apart.max() < 0.06 * largest)
+
+
+@pytest.mark.parametrize("adapter", [None, "polite", "rude"])
+@pytest.mark.parametrize("pieces", [[9], [1] * 9, [4, 1, 3, 1]])
+def test_it_computes_what_transformers_computes(
+    dressed: tuple[LoadedModel, Adapters, FastLlama], adapter: str | None, pieces: list[int]
+) -> None:
+    base, adapters, fast = dressed
+    assert fast.compiled == (base.dtype == "bfloat16")
+    with wearing(adapters.model, adapter), wearing(fast, adapter):
+        plain = read(adapters.model, DynamicCache(config=base.model.config), IDS, pieces)
+        ours = read(fast, fast.new_cache(), IDS, pieces)
+    assert near(plain, ours)
+    assert (plain.argmax(-1) == ours.argmax(-1)).float().mean() > 0.85
+
+
+def test_adapters_differ_and_the_base_stays_the_base(dressed: tuple[LoadedModel, Adapters, FastLlama]) -> None:
+    _, _, fast = dressed
+    found = {}
+    for adapter in (None, "polite", "rude"):
+        with wearing(fast, adapter):
+            found[adapter] = read(fast, fast.new_cache(), IDS, [9])
+    assert (found[None] - found["polite"]).abs().max() > 0.1
+    assert (found["rude"] - found["polite"]).abs().max() > 0.1
+    with wearing(fast, None):
+        assert torch.equal(read(fast, fast.new_cache(), IDS, [9]), found[None])
+
+
+def test_rows_of_different_lengths_are_answered_as_alone(dressed: tuple[LoadedModel, Adapters, FastLlama]) -> None:
+    _, _, fast = dressed
+    fast.set_adapter("polite")
+    short = IDS[:, 4:]
+    ids = torch.cat([IDS, torch.cat([torch.full((1, 4), 2), short], dim=1)])
+    mask = torch.ones(2, 9, dtype=torch.long)
+    mask[1, :4] = 0
+    with torch.inference_mode():
+        places = (mask.cumsum(1) - 1).clamp(min=0)
+        together = fast.new_cache()
+        first = fast(ids, together, attention_mask=mask, position_ids=places, logits_to_keep=1).logits[1, -1]
+        grown = torch.cat([mask, torch.ones(2, 1, dtype=torch.long)], dim=1)
+        more = (grown.cumsum(1) - 1)[:, -1:]
+        second = fast(torch.tensor([[9], [9]]), together, attention_mask=grown, position_ids=more).logits[1, -1]
+        alone = fast.new_cache()
+        assert torch.allclose(first, fast(short, alone, logits_to_keep=1).logits[0, -1], atol=0.02)
+        assert torch.allclose(second, fast(torch.tensor([[9]]), alone).logits[0, -1], atol=0.02)
+
+
+def test_a_long_prompt_attends_in_pieces_as_at_once(dressed: tuple[LoadedModel, Adapters, FastLlama]) -> None:
+    base, adapters, fast = dressed
+    ids = torch.randint(3, 40_000, (1, 300), generator=torch.Generator().manual_seed(3))
+    with wearing(adapters.model, "polite"), wearing(fast, "polite"):
+        plain = read(adapters.model, DynamicCache(config=base.model.config), ids, [300])
+        ours = read(fast, fast.new_cache(), ids, [300])
+        later = read(fast, fast.new_cache(), ids, [170, 130])
+    assert near(plain, ours)
+    assert near(ours, later)
+
+
+def test_what_is_forgotten_copied_or_repeated_is_as_if_read_so(
+    dressed: tuple[LoadedModel, Adapters, FastLlama],
+) -> None:
+    _, _, fast = dressed
+    with torch.inference_mode(), wearing(fast, None):
+        cache = fast.new_cache()
+        fast(IDS, cache)
+        cache.crop(-3)
+        kept = copy.deepcopy(cache)
+        after = fast(torch.tensor([[8]]), cache).logits[0, -1]
+        again = fast.new_cache()
+        fast(IDS[:, :6], again)
+        assert torch.equal(fast(torch.tensor([[8]]), again).logits[0, -1], after)
+        assert kept.length == 6
+        kept.batch_repeat_interleave(3)
+        three = fast(torch.tensor([[1], [8], [5]]), kept).logits[:, -1]
+        assert torch.allclose(three[1], after, atol=0.01)
+        kept.batch_select_indices(torch.tensor([1, 1]))
+        assert kept.data is not None
+        assert torch.equal(kept.data[:, 0], kept.data[:, 1])
+
+
+def test_room_grows_and_what_was_there_stays() -> None:
+    states = States(2, 3, 4, torch.bfloat16)
+    states.make_room(1, 5)[..., :5, :] = 1.0
+    states.length = 5
+    assert states.make_room(1, 1000).shape[4] >= 1005
+    assert bool((states.make_room(1, 1)[..., :5, :] == 1.0).all())
+    assert states.nbytes == 2 * 1 * 2 * 3 * 5 * 4 * 2
+
+
+def test_weights_that_are_not_quantized_are_read_as_they_are(tiny_settings: Settings) -> None:
+    make_adapter(tiny_settings, "polite", seed=1)
+    base = load_model(replace(tiny_settings, quantization="none"), quietly)
+    adapters = load_adapters(base, tiny_settings.adapters)
+    fast = fast_version(adapters.model, list(adapters.loaded))
+    assert fast
+    assert not fast.compiled
+    with wearing(adapters.model, "polite"), wearing(fast, "polite"):
+        plain = read(adapters.model, DynamicCache(config=base.model.config), IDS, [5, 1, 3])
+        ours = read(fast, fast.new_cache(), IDS, [5, 1, 3])
+    assert near(plain, ours)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_qwen_with_its_biases_is_computed_too(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    config = Qwen2Config(
+        vocab_size=500,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+    )
+    model = Qwen2ForCausalLM(config).to(dtype).eval()
+    for layer in model.model.layers:
+        torch.nn.init.normal_(layer.self_attn.q_proj.bias)
+    ids = IDS % 500
+    plain = read(model, DynamicCache(config=config), ids, [9])
+    fast = fast_version(model, [])
+    assert fast
+    assert near(plain, read(fast, fast.new_cache(), ids, [4, 1, 4]))
+
+
+def test_another_kind_of_model_is_left_to_transformers(tiny_settings: Settings) -> None:
+    scaled = LlamaConfig(
+        vocab_size=500,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        rope_parameters={"rope_type": "linear", "factor": 2.0, "rope_theta": 10_000.0},
+    )
+    assert fast_version(LlamaForCausalLM(scaled), []) is None
+    base = load_model(replace(tiny_settings, quantization="int8"), quietly)
+    assert fast_version(base.model, []) is None
+
+
+def test_a_machine_that_multiplies_otherwise_is_left_to_transformers(
+    tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = load_model(tiny_settings, quietly)
+    monkeypatch.setattr("switchboard.generation.nf4.Nf4.expanded", lambda self: torch.zeros(self.rows, self.columns))
+    assert fast_version(base.model, []) is None
+
+
+def test_both_decoders_write_the_same(real_settings: Settings) -> None:
+    plain_base = load_model(real_settings, quietly)
+    adapters = load_adapters(plain_base, real_settings.adapters)
+    plain = LocalGenerator(plain_base, adapters)
+    fast, _ = load_generator(real_settings, quietly)
+    for adapter, question in ((None, "How do I restart a router?"), ("reader", "Hello"), ("customer-service", "Hi")):
+        one, other = (say(engine, conversation(question), adapter) for engine in (plain, fast))
+        assert one[:12] == other[:12]
