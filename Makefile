@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test setup browser check format clean help
+.PHONY: run test setup bench browser check format clean help
 
 run: setup  ## Open the chat on http://127.0.0.1:7860 (PORT=7861 make run for another port)
 	@$(BIN)/python app.py
@@ -22,6 +22,15 @@ check: $(VENV)/.test-ready  ## Lint and type-check only
 
 format: $(VENV)/.test-ready  ## Put the code in order
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+bench: setup .switchboard/bench/.ready  ## Time it beside transformers and llama.cpp, which is built here first (needs a compiler)
+	$(BIN)/python -m switchboard bench --peers .switchboard/bench/venv
+
+.switchboard/bench/.ready:
+	@echo "Building llama.cpp for this machine in an environment of its own (some minutes) ..."
+	@$(PYTHON) -m venv .switchboard/bench/venv
+	@CMAKE_ARGS="-DGGML_NATIVE=ON" .switchboard/bench/venv/bin/python -m pip install --quiet llama-cpp-python==0.3.36
+	@touch $@
 
 clean:  ## Remove the environment; models, index and feedback in .switchboard stay
 	rm -rf $(VENV)

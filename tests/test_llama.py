@@ -13,10 +13,10 @@ from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, Qwen2Confi
 
 from switchboard.build import load_generator
 from switchboard.generation.adapters import Adapters, load_adapters
-from switchboard.generation.llama import FastLlama, fast_version
+from switchboard.generation.fast.llama import FastLlama, fast_version
+from switchboard.generation.fast.states import States
 from switchboard.generation.local import LocalGenerator
 from switchboard.generation.model import LoadedModel, load_model
-from switchboard.generation.states import States
 from switchboard.progress import quietly
 from switchboard.settings import Settings
 from tiny_model import conversation, make_adapter, say
@@ -203,7 +203,9 @@ def test_a_machine_that_multiplies_otherwise_is_left_to_transformers(
     tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = load_model(tiny_settings, quietly)
-    monkeypatch.setattr("switchboard.generation.nf4.Nf4.expanded", lambda self: torch.zeros(self.rows, self.columns))
+    monkeypatch.setattr(
+        "switchboard.generation.fast.nf4.Nf4.expanded", lambda self: torch.zeros(self.rows, self.columns)
+    )
     assert fast_version(base.model, []) is None
 
 

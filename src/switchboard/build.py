@@ -10,7 +10,7 @@ from functools import partial
 from switchboard.compute import compute
 from switchboard.errors import AdapterError
 from switchboard.generation.adapters import load_adapters
-from switchboard.generation.llama import fast_version
+from switchboard.generation.fast.llama import fast_version
 from switchboard.generation.local import LocalGenerator
 from switchboard.generation.model import load_model
 from switchboard.modes import MODES

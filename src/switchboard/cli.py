@@ -1,4 +1,4 @@
-"""The command line: ask, search, index, retrieve-eval, calibrate, train, feedback and setup.
+"""The command line: ask, search, index, retrieve-eval, calibrate, train, evaluate, feedback, bench and setup.
 
 python -m switchboard ask "How much is Fibre 500?" --mode rag
 """
@@ -225,6 +225,26 @@ def feedback(file: Annotated[Path, typer.Argument(help="The CSV file to write.")
     except OSError as error:
         raise SettingsError(f"{file} cannot be written: {error}.") from error
     print(f"{rows} rows written to {file}.")
+
+
+@app.command(epilog="Example: python -m switchboard bench --peers .switchboard/bench/venv")
+def bench(
+    peers: Annotated[
+        Path | None, typer.Option(help="An environment with llama-cpp-python; `make bench` makes it.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Measurements of each turn, of which the median counts.", min=1)] = 7,
+    out: Annotated[Path, typer.Option(help="Where the figures go, as JSON, and a picture beside them.")] = Path(
+        "docs/bench.json"
+    ),
+    prompts: Annotated[int, typer.Option(help="Prompts that both decoders answer, to be compared.", min=0)] = 200,
+) -> None:
+    """Time our decoder, transformers' own and llama.cpp on the same turns, by turns, and say how they compare."""
+    from switchboard.bench.command import measure  # noqa: PLC0415
+    from switchboard.bench.written import table, write  # noqa: PLC0415
+
+    found = measure(Settings.from_environment(), peers, rounds, prompts, to_stderr)
+    write(found, out)
+    print(table(found))
 
 
 @app.command(epilog="Example: python -m switchboard setup")

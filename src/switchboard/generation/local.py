@@ -25,14 +25,16 @@ from switchboard.compute import compute
 from switchboard.generation.adapters import Adapters
 from switchboard.generation.batch import batches, complete_batch
 from switchboard.generation.decline import DeclineRule, log_probability
+from switchboard.generation.fast.llama import FastLlama
 from switchboard.generation.figures import FigureLimit, FigureTokens
-from switchboard.generation.llama import FastLlama
 from switchboard.generation.model import LoadedModel
 from switchboard.generation.prefix_cache import Cache, PrefixCache
 from switchboard.generation.quoting import write
 from switchboard.generation.replies import Choice, Replies, choose, measure_priors
 from switchboard.types import Completion, GenerationSettings, Grounding, Message, Quote, Token
 
+_GREEDY = 0.001
+"""A temperature below it is as good as 0, and dividing by less would overflow."""
 WAIT_SECONDS = 0.2
 """How long a request waits for its turn before it looks whether it is still wanted."""
 
@@ -62,6 +64,15 @@ class LocalGenerator:
     def refused_adapters(self) -> Mapping[str, str]:
         """Adapters that cannot be used with this base, and why, in a sentence."""
         return self._adapters.refused
+
+    @property
+    def fast(self) -> FastLlama | None:
+        """The fast decoder; None where transformers computes."""
+        return self._fast
+
+    def encode(self, messages: Sequence[Message]) -> list[int]:
+        """The tokens of the prompt that these messages make."""
+        return self._encode(messages, generation_prompt=True)
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """The length of the prompt that these messages make."""
@@ -111,7 +122,7 @@ class LocalGenerator:
                 if token in self._stop_ids:
                     break
                 yield Token(said.add(token), len(ids), reused)
-                logits = compute(self._forward, [token], cache)
+                logits = compute(self._forward, [token], cache, settings.temperature < _GREEDY)
 
     def complete(
         self,
@@ -257,10 +268,14 @@ class LocalGenerator:
 
     # By call, not around the loop: a stream's steps may each run in another thread, and the mode is a thread's own.
     @torch.inference_mode()
-    def _forward(self, ids: list[int], cache: Cache) -> torch.Tensor:
-        """Read ids into the cache; returns the logits after the last one, shape (vocabulary,)."""
+    def _forward(self, ids: list[int], cache: Cache, likeliest: bool = False) -> torch.Tensor:
+        """Read ids into the cache; returns the logits after the last one, shape (vocabulary,).
+
+        With `likeliest` those of all but the likeliest tokens may be rough.
+        """
         tensor = torch.tensor([ids], device=self._model.device)
-        out: Any = self._model(input_ids=tensor, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        options = {"likeliest": likeliest} if self._fast else {}
+        out: Any = self._model(input_ids=tensor, past_key_values=cache, use_cache=True, logits_to_keep=1, **options)
         logits: torch.Tensor = out.logits[0, -1]
         return logits
 
@@ -323,6 +338,6 @@ def _without_system_role(rows: list[dict[str, str]]) -> list[dict[str, str]]:
 
 def _choose(logits: torch.Tensor, temperature: float) -> int:
     """The next token: the most likely one at temperature 0, else sampled from logits of shape (vocabulary,)."""
-    if temperature < 0.001:  # As good as 0, and dividing by less would overflow.
+    if temperature < _GREEDY:
         return int(logits.argmax())
     return int(torch.multinomial(torch.softmax(logits.float() / temperature, dim=-1), 1))

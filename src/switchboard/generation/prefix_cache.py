@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from transformers import DynamicCache
 
-from switchboard.generation.states import States
+from switchboard.generation.fast.states import States
 
 MAX_BYTES = 64 * 2**20
 """Memory for kept states; SmolLM2-135M takes 23 kB a token, so this holds about 2,900 tokens."""

@@ -19,7 +19,7 @@ from llvmlite import ir
 from numba import float32, int64, njit, uint32, void
 from numba.extending import intrinsic
 
-from switchboard.generation.nf4 import BLOCK
+from switchboard.generation.fast.nf4 import BLOCK
 
 _BLOCK = BLOCK
 _FAST = {"reassoc", "contract", "nsz", "arcp"}

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from switchboard.generation.lora import Lora
-from switchboard.generation.nf4 import Nf4
+from switchboard.generation.fast.lora import Lora
+from switchboard.generation.fast.nf4 import Nf4
 
 
 class Stepping:
@@ -27,7 +27,7 @@ class Stepping:
         loras: Mapping[str, Sequence[Sequence[Lora | None]]],
         eps: float,
     ) -> None:
-        from switchboard.generation.step import step  # noqa: PLC0415  (the compiler takes a second to import)
+        from switchboard.generation.fast.step import step  # noqa: PLC0415  (the compiler takes a second to import)
 
         self._step = step
         self._embedding = bits(embedding)
@@ -83,7 +83,7 @@ class Stepping:
 
 def is_compiled() -> bool:
     """Whether a compiled step was kept by an earlier run."""
-    from switchboard.generation.step import step  # noqa: PLC0415
+    from switchboard.generation.fast.step import step  # noqa: PLC0415
 
     return any(Path(str(step.stats.cache_path)).glob("step.step-*.nbi"))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any, Protocol
 
 import torch
@@ -22,6 +23,11 @@ whole model of 135 million weights; expanding them takes 7.5 ms, and the product
 
 class Weight(Protocol):
     """A matrix, shape (out, in), that rows are multiplied with."""
+
+    @property
+    def nbytes(self) -> int:
+        """What few rows have to be multiplied with."""
+        ...
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """`x` (rows, in) times the matrix: (rows, out), in the type of `x`."""
@@ -43,6 +49,10 @@ class Dense:
             rows = module.weight.shape[0]
             module.weight.data = self._weight[start : start + rows]
             start += rows
+
+    @property
+    def nbytes(self) -> int:
+        return self._weight.nbytes
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.linear(x, self._weight)
@@ -98,9 +108,13 @@ class Nf4:
         self.kernel = int(ctypes.cast(self._multiply, ctypes.c_void_p).value or 0)
         self.at = (self._packed.data_ptr(), self._scales.data_ptr())
 
+    @property
+    def nbytes(self) -> int:
+        return self._packed.nbytes + self._scales.nbytes
+
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         rows = x.shape[0]
-        if rows >= MANY:
+        if rows >= MANY and self._parts:
             return torch.nn.functional.linear(x, self.expanded())
         out = torch.empty(rows, self.rows, dtype=torch.bfloat16)
         x = x.contiguous()
@@ -117,6 +131,16 @@ class Nf4:
             self._n,
         )
         return out
+
+    @classmethod
+    def of(cls, weight: torch.Tensor) -> Nf4:
+        """The NF4 numbers nearest to a dense matrix, for few rows alone. Raises ValueError for some shapes."""
+        from bitsandbytes.functional import quantize_4bit  # noqa: PLC0415
+
+        data, state = quantize_4bit(weight, blocksize=BLOCK, quant_type="nf4")
+        made = cls([SimpleNamespace(weight=SimpleNamespace(data=data, quant_state=state))])
+        made._parts = []
+        return made
 
     def expanded(self) -> torch.Tensor:
         """The weights as bfloat16, shape (out, in)."""

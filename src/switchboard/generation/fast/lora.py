@@ -19,6 +19,11 @@ class Lora:
         self.which = tuple(which)
         self._reads = None if self.which == tuple(range(len(up))) else torch.tensor(self.which)
 
+    @property
+    def nbytes(self) -> int:
+        """What both matrices take."""
+        return self.down.nbytes + self.up.nbytes
+
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """What is added for `x` (rows, in), both float32: (rows, out)."""
         read = torch.nn.functional.linear(x, self.down)
