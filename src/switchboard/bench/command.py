@@ -36,7 +36,10 @@ _TOKENS = 24
 def measure(
     settings: Settings, peers: Path | None, rounds: int, prompts: int, report: Report, visits: int = 4
 ) -> dict[str, Any]:
-    """Everything, as one object; each visitor of W4 asks `visits` questions. Raises SettingsError where the fast decoder or a peer's environment is missing."""
+    """Everything, as one object; each visitor of W4 asks `visits` questions.
+
+    Raises SettingsError where the fast decoder or a peer's environment is missing.
+    """
     running = build(settings, report)
     generator = running.switchboard.generator
     if not isinstance(generator, LocalGenerator) or not generator.fast:

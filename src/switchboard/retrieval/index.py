@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -16,9 +15,9 @@ from switchboard.retrieval.asked import AskedQuestions, open_asked, read_asked
 from switchboard.retrieval.chunking import MAX_TOKENS, METHOD, chunk
 from switchboard.retrieval.documents import load_folder
 from switchboard.retrieval.embedding import Embedder, Vectors, embedded_text
-from switchboard.retrieval.focus import part_text, parts_or_whole
 from switchboard.retrieval.judge import Reranker
 from switchboard.retrieval.overlay import Overlay, VectorStore
+from switchboard.retrieval.part_vectors import PartVectors, open_parts
 from switchboard.retrieval.search import DEFAULT_THRESHOLD, Searcher, search_passages, threshold_for
 from switchboard.retrieval.store import PassageStore, StoredDocument
 from switchboard.types import Document, Passage, SearchResult
@@ -26,8 +25,6 @@ from switchboard.types import Document, Passage, SearchResult
 _DOCUMENTS_AT_ONCE = 32
 """Written together: whoever is killed loses no more than this much work."""
 _LOCK_SECONDS = 120
-_PARTS_KEPT = 4096
-"""Passages whose parts' vectors stay in memory; some ten kilobytes each."""
 
 
 class KnowledgeIndex:
@@ -42,6 +39,7 @@ class KnowledgeIndex:
         threshold: float,
         asked: AskedQuestions | None = None,
         reranker: Reranker | None = None,
+        parts: PartVectors | None = None,
         before: KnowledgeIndex | None = None,
     ) -> None:
         self._before = before
@@ -55,7 +53,7 @@ class KnowledgeIndex:
         self.searcher = Searcher(embedder, store, list(self._by_id), [embedded_text(p) for p in passages], asked)
         self._asked = asked
         self._reranker = reranker
-        self._part_vectors = lru_cache(maxsize=_PARTS_KEPT)(self._embed_parts)
+        self._parts = parts or PartVectors(embedder)
 
     @classmethod
     def open(
@@ -81,6 +79,7 @@ class KnowledgeIndex:
                 passages = _synchronise(store, documents, embedder, report)
                 questions = data / "index" / f"{_name_of(folder)}-asked"
                 asked = open_asked(read_asked(folder), passages, questions, embedder, report)
+                parts = open_parts(passages, data / "index" / f"{_name_of(folder)}-parts.npz", embedder, report)
         except Timeout as error:
             raise KnowledgeError(
                 f"Another process has been building the index in {data} for {_LOCK_SECONDS} seconds. "
@@ -92,7 +91,7 @@ class KnowledgeIndex:
                 f"No threshold was calibrated for {embedder.name}: taking {threshold}. "
                 "Set SWITCHBOARD_THRESHOLD to one that suits your documents."
             )
-        return cls(documents, passages, embedder, store, threshold, asked, reranker)
+        return cls(documents, passages, embedder, store, threshold, asked, reranker, parts)
 
     def search(self, query: str, k: int) -> SearchResult:
         """Find at most k passages, best first, and what of them is nearest to the query."""
@@ -112,13 +111,7 @@ class KnowledgeIndex:
 
     def part_vectors(self, passage: Passage) -> Vectors:
         """The vectors of a passage's parts, shape (parts, dimensions)."""
-        return self._part_vectors(passage.id)
-
-    def _embed_parts(self, passage: str) -> Vectors:
-        found = self._by_id[passage]
-        if self._before and self._before._by_id.get(passage) == found:
-            return self._before.part_vectors(found)
-        return self._embedder.embed_queries([part_text(found, part) for part in parts_or_whole(found.text)])
+        return self._parts.of(passage)
 
     def edited(self, source: str, text: str) -> KnowledgeIndex:
         """A copy of the index in which one document has another text, made in memory; this one stays as it is.
@@ -138,6 +131,7 @@ class KnowledgeIndex:
             self.threshold,
             self._asked.moved(source, made) if self._asked else None,
             self._reranker,
+            self._parts,
             self,
         )
 

@@ -40,6 +40,8 @@ class CrossEncoder:
         try:
             self.judge = read_judge(adapter)
             self._tokenizer, self._model = load(embedder, adapter)
+            if torch.cpu._is_avx512_bf16_supported():
+                self._model = self._model.bfloat16()
         except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
             raise AdapterError(
                 f"The reranker in {adapter} cannot be put on the embedder ({first_line(error)}). Remove the folder to "
@@ -77,7 +79,7 @@ def logits(model: Any, tokenizer: Any, pairs: Sequence[tuple[str, str]]) -> torc
         input_ids=batch["input_ids"],
         attention_mask=batch["attention_mask"],
         token_type_ids=torch.zeros_like(batch["input_ids"]),
-    ).last_hidden_state
+    ).last_hidden_state.float()
     sides = [(words * (batch["token_type_ids"] == side)).float().unsqueeze(-1) for side in (0, 1)]
     one, other = ((states * side).sum(1) / side.sum(1).clamp(min=1) for side in sides)
     return SCALE * (functional.cosine_similarity(one, other) - EVEN)
