@@ -180,6 +180,7 @@ def test_the_metrics_line() -> None:
     ("answer", "state", "phase", "words"),
     [
         (Answer("rag"), "working", "queued", "Waiting in line"),
+        (Answer("rag", waiting=2, wait_seconds=2.6), "working", "queued", "Waiting in line: 2 before you, about 3 s"),
         (Answer("rag"), "working", "searching", "Searching the help centre"),
         (Answer("rag", passages=(PASSAGE, PASSAGE)), "working", "reading", "Reading 2 passages"),
         (Answer("rag", passages=(PASSAGE,)), "working", "reading", "Reading 1 passage<"),

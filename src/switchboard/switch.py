@@ -148,7 +148,7 @@ class Switchboard:
         try:
             for token in tokens:
                 if token.waiting:
-                    yield replace(answer, waiting=True)
+                    yield replace(answer, waiting=max(1, token.ahead), wait_seconds=token.seconds)
                     continue
                 count += 1
                 decoded += not token.copied

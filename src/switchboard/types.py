@@ -153,8 +153,8 @@ class Token:
     """One step of generation: `text` is what it adds to the answer, empty inside a multi-byte character.
 
     A step that is `waiting` for the model, which answers somebody else, adds nothing; it is there so that the visitor
-    can be told, and can stop. One that was `copied` from a passage or a taught
-    reply cost no computing.
+    can be told, with how many are `ahead` and about how many `seconds` they take, and can stop. One that was `copied`
+    from a passage or a taught reply cost no computing.
     """
 
     text: str
@@ -162,6 +162,8 @@ class Token:
     reused_tokens: int
     waiting: bool = False
     copied: bool = False
+    ahead: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -201,8 +203,8 @@ class Answer:
 
     `cited` are the numbers of cited passages, counted from 1; `removed_citations` counts those that pointed at
     nothing. `abstained` says that the question is not covered: nothing relevant was found, or the model
-    declined. `notice` is a sentence about how the answer came to be, shown beside it. `waiting` says that the model
-    still answers somebody else.
+    declined. `notice` is a sentence about how the answer came to be, shown beside it. `waiting` says how many
+    others the model answers first, and `wait_seconds` about how long that takes.
     """
 
     mode: str
@@ -214,7 +216,8 @@ class Answer:
     abstained: bool = False
     notice: str = ""
     metrics: Metrics = field(default_factory=Metrics)
-    waiting: bool = False
+    waiting: int = 0
+    wait_seconds: float = 0.0
     done: bool = False
 
 

@@ -1,7 +1,7 @@
 """The local engine: turns messages into tokens on the one model in memory.
 
-One request runs at a time, under a lock, because the adapter that is on is a property of the shared model. The
-engine reads the prompt in pieces that end where messages end and keeps the state after each piece, so that the
+One request runs at a time, in the order they came, because the adapter that is on is a property of the shared model.
+The engine reads the prompt in pieces that end where messages end and keeps the state after each piece, so that the
 next turn, or the next visitor with the same system prompt, need not have it read again. The pieces are the same
 whether they come from the cache or not, so an answer does not depend on what was asked before it.
 """
@@ -9,7 +9,6 @@ whether they come from the cache or not, so an answer does not depend on what wa
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import replace
@@ -27,6 +26,7 @@ from switchboard.generation.batch import batches, complete_batch
 from switchboard.generation.decline import DeclineRule, log_probability
 from switchboard.generation.fast.llama import FastLlama
 from switchboard.generation.figures import FigureLimit, FigureTokens
+from switchboard.generation.line import Line
 from switchboard.generation.model import LoadedModel
 from switchboard.generation.prefix_cache import Cache, PrefixCache
 from switchboard.generation.quoting import write
@@ -49,7 +49,7 @@ class LocalGenerator:
         self._fast = fast
         self._adapters = adapters
         self._tokenizer = base.tokenizer
-        self._lock = threading.Lock()
+        self._line = Line()
         self._prefixes = PrefixCache()
         self._figure_tokens = FigureTokens(base.tokenizer)
         stops = self._model.generation_config.eos_token_id
@@ -94,10 +94,12 @@ class LocalGenerator:
         ids = self._encode(messages, generation_prompt=True)
         ends = self._message_ends(messages, ids)
         said = _Spoken(self._tokenizer)
-        while not self._lock.acquire(timeout=WAIT_SECONDS):
-            yield Token("", len(ids), 0, waiting=True)
         with ExitStack() as held:
-            held.callback(self._lock.release)
+            ticket = self._line.join()
+            held.callback(self._line.leave, ticket)
+            while not self._line.wait(ticket, WAIT_SECONDS):
+                ahead = self._line.ahead(ticket)
+                yield Token("", len(ids), 0, waiting=True, ahead=ahead, seconds=ahead * self._line.seconds)
             held.enter_context(self._wearing(adapter))
             replies = self._adapters.replies.get(adapter or "")
             if grounding and grounding.asked and replies:
@@ -145,7 +147,7 @@ class LocalGenerator:
             limits = [limit.apply if (limit := self._limit(groundings[row])) else None for row in rows]
             whole = [groundings[row] for row in rows if groundings[row]]
             rule = self._decline_rule(whole[0], adapter, math.inf) if len(whole) == len(rows) else None
-            with self._lock, self._wearing(adapter):
+            with self._line.turn(), self._wearing(adapter):
                 written, scores = compute(
                     complete_batch,
                     self._model,
@@ -183,7 +185,7 @@ class LocalGenerator:
     def logits(self, messages: Sequence[Message], adapter: str | None) -> torch.Tensor:
         """The scores of the first answer token, shape (vocabulary,), float32: what tests compare."""
         ids = self._encode(messages, generation_prompt=True)
-        with self._lock, self._wearing(adapter):
+        with self._line.turn(), self._wearing(adapter):
             return compute(self._forward, ids, self._new_cache()).float()
 
     def _decline_rule(
@@ -212,13 +214,13 @@ class LocalGenerator:
 
     def choices(self, asked: Sequence[Sequence[Message]], adapter: str) -> list[Choice]:
         """Which reply an adapter chooses after each prompt. Raises KeyError where it brings none."""
-        with self._lock, self._wearing(adapter):
+        with self._line.turn(), self._wearing(adapter):
             return [self._choice(self._adapters.replies[adapter], prompt, adapter)[0] for prompt in asked]
 
     def priors(self, prompt: Sequence[Message], adapter: str) -> list[float]:
         """How likely an adapter's replies are after a prompt that asks nothing. Raises KeyError where it has none."""
         ids = self._encode(prompt, generation_prompt=True)
-        with self._lock, self._wearing(adapter):
+        with self._line.turn(), self._wearing(adapter):
             logits, cache, _ = compute(self._read, ids, self._message_ends(prompt, ids), adapter)
             return compute(measure_priors, self._model, self._adapters.replies[adapter], logits, cache)
 

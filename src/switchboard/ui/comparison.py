@@ -17,7 +17,7 @@ from switchboard.modes import MODES
 from switchboard.types import Answer, Message, Passage
 from switchboard.ui.markup import in_text, plain, render_markdown
 from switchboard.ui.plots import Bar, bars
-from switchboard.ui.render import chip, counted, metrics_line
+from switchboard.ui.render import chip, counted, in_line, metrics_line
 from switchboard.votes import Record
 
 State = Literal["waiting", "working", "done", "stopped", "failed"]
@@ -190,7 +190,7 @@ def _said(column: Column, differing: set[str], passages: Sequence[str], hidden: 
         if column.state == "stopped":
             return '<p class="nothing-said">Nothing was said.</p>'
         waits = column.state == "waiting" or column.answer.waiting
-        return _waiting("Waiting for the model" if waits else "Answering")
+        return _waiting((in_line(column.answer) or "Waiting for the model") if waits else "Answering")
     if hidden and column.answer.abstained:
         # The modes decline in words of their own.
         return '<div class="prose-answer"><p>It says that it cannot answer this.</p></div>'

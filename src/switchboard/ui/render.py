@@ -6,7 +6,7 @@ Every text of a visitor, a model or a document goes through `markup`; nothing el
 from __future__ import annotations
 
 from switchboard.modes import MODES
-from switchboard.types import Metrics
+from switchboard.types import Answer, Metrics
 from switchboard.ui.conversation import Conversation, Turn
 from switchboard.ui.markup import link_citations, plain, render_markdown
 
@@ -102,7 +102,16 @@ def _answer_html(turn: Turn) -> str:
 def _phase(turn: Turn) -> str:
     if turn.phase == "reading":
         return f"Reading {counted(len(turn.answer.passages), 'passage')}"
+    if turn.phase == "queued" and turn.answer.waiting:
+        return in_line(turn.answer)
     return _PHASES.get(turn.phase, "Working")
+
+
+def in_line(answer: Answer) -> str:
+    """Where an answer stands in the line before the model; nothing where it does not wait."""
+    if not answer.waiting:
+        return ""
+    return f"Waiting in line: {answer.waiting} before you, about {max(1, round(answer.wait_seconds))} s"
 
 
 def _badge(turn: Turn) -> str:
