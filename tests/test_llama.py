@@ -217,3 +217,30 @@ def test_both_decoders_write_the_same(real_settings: Settings) -> None:
     for adapter, question in ((None, "How do I restart a router?"), ("reader", "Hello"), ("customer-service", "Hi")):
         one, other = (say(engine, conversation(question), adapter) for engine in (plain, fast))
         assert one[:12] == other[:12]
+
+
+@pytest.mark.parametrize("targets", [["q_proj", "v_proj"], ["down_proj"], "all-linear"])
+def test_an_adapter_on_some_projections_adds_what_it_adds(tiny_settings: Settings, targets: Any) -> None:
+    make_adapter(tiny_settings, "partial", seed=4, targets=targets)
+    base = load_model(tiny_settings, quietly)
+    adapters = load_adapters(base, tiny_settings.adapters)
+    fast = fast_version(adapters.model, list(adapters.loaded))
+    assert fast
+    with wearing(adapters.model, "partial"), wearing(fast, "partial"):
+        plain = read(adapters.model, DynamicCache(config=base.model.config), IDS, [5, 1, 3])
+        ours = read(fast, fast.new_cache(), IDS, [5, 1, 3])
+    assert near(plain, ours)
+
+
+def test_an_adapter_that_is_not_there_is_refused(dressed: tuple[LoadedModel, Adapters, FastLlama]) -> None:
+    _, _, fast = dressed
+    with pytest.raises(ValueError, match="There is no adapter 'absent'"):
+        fast.set_adapter("absent")
+
+
+def test_an_adapter_on_the_head_is_left_to_transformers(tiny_settings: Settings) -> None:
+    make_adapter(tiny_settings, "head", seed=4, targets=["lm_head", "q_proj"])
+    base = load_model(tiny_settings, quietly)
+    adapters = load_adapters(base, tiny_settings.adapters)
+    if "head" in adapters.loaded:
+        assert fast_version(adapters.model, list(adapters.loaded)) is None

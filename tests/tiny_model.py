@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 SHORT = GenerationSettings(max_tokens=16)
 
 
-def make_adapter(settings: Settings, name: str, seed: int, base: str = "tiny-chat", rank: int = 4) -> Path:
+def make_adapter(
+    settings: Settings, name: str, seed: int, base: str = "tiny-chat", rank: int = 4, targets: Any = "all-linear"
+) -> Path:
     """Write a random adapter that visibly changes the tiny model."""
     torch.manual_seed(seed)
     full = LlamaForCausalLM.from_pretrained(settings.model, dtype=torch.bfloat16)
-    config = LoraConfig(r=rank, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM")
+    config = LoraConfig(r=rank, target_modules=targets, init_lora_weights=False, task_type="CAUSAL_LM")
     folder = settings.adapters / name
     get_peft_model(full, config).save_pretrained(folder)
     written = json.loads((folder / CONFIG).read_text())

@@ -64,7 +64,7 @@ def load_generator(settings: Settings, report: Report) -> tuple[LocalGenerator, 
     adapters = load_adapters(base, settings.adapters, [mode.adapter for mode in MODES.values() if mode.adapter])
     for reason in adapters.refused.values():
         report(f"Refused: {reason}")
-    fast = fast_version(adapters.model, list(adapters.loaded), report)
+    fast = compute(fast_version, adapters.model, list(adapters.loaded), report)
     generator = LocalGenerator(base, adapters, fast)
     names = ", ".join(f"{name} ({revision})" for name, revision in adapters.loaded.items()) or "none"
     about = (

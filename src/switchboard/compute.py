@@ -8,6 +8,7 @@ from many threads, so whatever computes is handed over to this one.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,16 @@ from typing import Any, TypeVar
 _Result = TypeVar("_Result")
 _NAME = "compute"
 _THREAD = ThreadPoolExecutor(1, thread_name_prefix=_NAME)
+
+
+def _after_fork() -> None:
+    """In a forked process, such as ZeroGPU's, the thread is not there; the executor would wait for it for ever."""
+    global _THREAD  # noqa: PLW0603 - there is one a process
+    _THREAD = ThreadPoolExecutor(1, thread_name_prefix=_NAME)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def compute(function: Callable[..., _Result], *arguments: Any) -> _Result:

@@ -74,7 +74,9 @@ def measure(
         report("The shipped turn, and visitors at once ...")
         rivals = {name: engine for name, engine in timed.items() if name.startswith("llama.cpp")}
         product = run.product_turn(running.switchboard, rivals, encode, rounds)
-    alone, together = (run.visitors(running.switchboard, count, visits) for count in (1, run.VISITORS))
+    # The one alone has a conversation that none of the others has, or they would find its beginnings read.
+    everyone = range(run.VISITORS + 1)
+    alone, together = (run.visitors(running.switchboard, who, visits) for who in (everyone[-1:], everyone[:-1]))
     found: dict[str, Any] = {
         "machine": {**machine(), **versions},
         "rounds": rounds,

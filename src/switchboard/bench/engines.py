@@ -49,6 +49,12 @@ class Ours:
     def turn(self, ids: Sequence[int], out: int, adapter: str | None, fresh: bool) -> Timing:
         return compute(self._turn, list(ids), out, adapter, fresh)
 
+    def _wear(self, adapter: str | None) -> None:
+        if adapter:
+            self._model.set_adapter(adapter)
+        else:
+            self._model.adapter = None
+
     @torch.inference_mode()
     def _turn(self, ids: list[int], out: int, adapter: str | None, fresh: bool) -> Timing:
         began = time.perf_counter()
@@ -60,7 +66,7 @@ class Ours:
             self._cache.length = same
         else:
             self._cache = self._model.new_cache()
-        self._model.adapter = adapter
+        self._wear(adapter)
         logits = self._model(torch.tensor([ids[same:]]), self._cache, logits_to_keep=1).logits
         token = int(logits[0, -1].argmax())
         first = time.perf_counter() - began
@@ -118,7 +124,7 @@ class LlamaCpp:
 
     def __init__(self, python: Path, model: Path) -> None:
         self._process = subprocess.Popen(
-            [str(python), str(_SCRIPT), "serve", str(model)],
+            [str(python), str(_SCRIPT), "serve", str(model), str(torch.get_num_threads())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -97,8 +97,11 @@ def product_turn(
     return {"switchboard": round(median(ours), 4), **{name: round(median(t), 4) for name, t in theirs.items() if t}}
 
 
-def visitors(switchboard: Switchboard, count: int, turns: int = 4) -> dict[str, float]:
-    """So many visitors at once, in mixed modes: tokens a second in all, and the longest wait for a first token."""
+def visitors(switchboard: Switchboard, numbers: Sequence[int], turns: int = 4) -> dict[str, float]:
+    """Visitors at once, in mixed modes: tokens a second in all, and the longest wait for a first token.
+
+    Each of the `numbers` is a visitor with a conversation of their own.
+    """
     waits: list[float] = []
     tokens: list[int] = []
 
@@ -106,11 +109,10 @@ def visitors(switchboard: Switchboard, count: int, turns: int = 4) -> dict[str, 
         talk: list[Message] = []
         for turn in range(turns):
             talk.append(Message("user", QUESTIONS[(number + turn) % len(QUESTIONS)]))
+            mode = MIXED[(number + number // len(MIXED) + turn) % len(MIXED)]
             began = time.perf_counter()
             first = 0.0
-            for answer in switchboard.answer(
-                talk, MIXED[(number + turn) % len(MIXED)], GenerationSettings(max_tokens=OUT)
-            ):
+            for answer in switchboard.answer(talk, mode, GenerationSettings(max_tokens=OUT)):
                 if answer.text and not first:
                     first = time.perf_counter() - began
                 last = answer
@@ -118,7 +120,7 @@ def visitors(switchboard: Switchboard, count: int, turns: int = 4) -> dict[str, 
             tokens.append(last.metrics.output_tokens)
             talk.append(Message("assistant", last.text))
 
-    threads = [threading.Thread(target=visit, args=[number]) for number in range(count)]
+    threads = [threading.Thread(target=visit, args=[number]) for number in numbers]
     began = time.perf_counter()
     for thread in threads:
         thread.start()
@@ -126,7 +128,7 @@ def visitors(switchboard: Switchboard, count: int, turns: int = 4) -> dict[str, 
         thread.join()
     seconds = time.perf_counter() - began
     return {
-        "visitors": count,
+        "visitors": len(numbers),
         "tokens_per_second": round(sum(tokens) / seconds, 1),
         "first_p50_s": round(float(np.percentile(waits, 50)), 3),
         "first_max_s": round(max(waits), 3),

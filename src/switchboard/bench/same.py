@@ -52,8 +52,9 @@ def _gap(
     fast: FastLlama, plain: Any, ids: list[int], adapter: str | None, tokens: int, stops: set[int]
 ) -> float | None:
     """None where both write the same."""
-    fast.adapter = adapter
+    fast.adapter = None
     if adapter:
+        fast.set_adapter(adapter)
         plain.set_adapter(adapter)
         return _first_gap(fast, plain, ids, tokens, stops)
     with plain.disable_adapter():

@@ -124,7 +124,8 @@ class LocalGenerator:
                 if token in self._stop_ids:
                     break
                 yield Token(said.add(token), len(ids), reused)
-                logits = compute(self._forward, [token], cache, settings.temperature < _GREEDY)
+                likeliest = limit is None and settings.temperature < _GREEDY
+                logits = compute(self._forward, [token], cache, likeliest)
 
     def complete(
         self,

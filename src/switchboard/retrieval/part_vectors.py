@@ -65,8 +65,7 @@ def open_parts(passages: Sequence[Passage], file: Path, embedder: Embedder, repo
             kept.update(_embedded([(name, by_key[name]) for name in pending], embedder))
             pending = []
             report(f"Embedding sentences: of {number:,} of {len(missing):,} passages ...")
-    if missing:
-        _write(file, embedder.identity, kept, report)
+            _write(file, embedder.identity, kept, report)
     return PartVectors(embedder, kept)
 
 

@@ -39,17 +39,25 @@ class Lora:
 def lora_of(modules: Sequence[Any], name: str) -> Lora | None:
     """What the adapter `name` adds to PEFT's modules; None where it adds nothing to any of them.
 
-    Raises ValueError for adapters of other kinds than plain LoRA on all of them.
+    Raises ValueError for adapters of other kinds than plain LoRA, or of different ranks.
     """
-    ours = [name in getattr(module, "lora_A", {}) for module in modules]
-    if not any(ours):
+    ours = [module for module in modules if name in getattr(module, "lora_A", {})]
+    if not ours:
         return None
-    if not all(ours) or any(name in module.lora_variant for module in modules):
+    if any(name in module.lora_variant for module in ours):
         raise ValueError(f"'{name}' is another kind of adapter")
-    first = [module.lora_A[name].weight.detach().float() for module in modules]
-    second = [module.lora_B[name].weight.detach().float() * module.scaling[name] for module in modules]
-    if len({a.shape for a in first}) > 1:
+    ranks = {module.lora_A[name].weight.shape for module in ours}
+    if len(ranks) > 1:
         raise ValueError(f"'{name}' has matrices of different ranks")
+    ((rank, inputs),) = ranks
+    first, second = [], []
+    for module in modules:
+        if module in ours:
+            first.append(module.lora_A[name].weight.detach().float())
+            second.append(module.lora_B[name].weight.detach().float() * module.scaling[name])
+        else:
+            first.append(torch.zeros(rank, inputs))
+            second.append(torch.zeros(module.out_features, rank))
     block = math.gcd(*(b.shape[0] for b in second))
     up = torch.cat([b.view(-1, block, b.shape[1]) for b in second]).transpose(1, 2).contiguous()
     which = [number for number, b in enumerate(second) for _ in range(b.shape[0] // block)]

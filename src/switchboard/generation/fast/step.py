@@ -158,7 +158,8 @@ def _turn(read: Any, states: Any, place: Any, cos: Any, sin: Any, query: Any) ->
         at = head * width
         for n in range(width):
             other = at + n + half if n < half else at + n - half
-            value = _rounded(_rounded(_wide(read[at + n]) * cos[n]) + _wide(read[other]) * sin[n])
+            turned = _rounded(_wide(read[other]) * sin[n])
+            value = _rounded(_rounded(_wide(read[at + n]) * cos[n]) + turned)
             if head < heads:
                 query[at + n] = value * scale
             else:

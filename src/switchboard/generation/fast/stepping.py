@@ -16,7 +16,7 @@ from switchboard.generation.fast.nf4 import Nf4
 class Stepping:
     """One token a row, for a model whose projections (layers x 4) are all quantized.
 
-    Raises ValueError where an adapter has some of a layer's projections and not others.
+    Raises ValueError for an adapter whose matrices differ in shape from layer to layer.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Stepping:
         self._sizes = np.array([[weight.rows, weight.columns] for weight in weights[0]], np.int64)
         self._eps = np.float32(eps)
         self._worn: dict[str | None, tuple[Any, Any, np.ndarray]] = {
-            name: _side_by_side(layers) for name, layers in loras.items()
+            name: _side_by_side(layers, self._sizes) for name, layers in loras.items()
         }
         blank = tuple(np.zeros((1,) * (3 + n % 2), np.float32) for n in range(8))
         nothing = tuple(np.zeros(1, np.int64) for _ in range(4))
@@ -59,8 +59,8 @@ class Stepping:
         rows = len(tokens)
         out = torch.empty(rows, self._embedding.shape[1], dtype=torch.bfloat16)
         firsts = np.zeros(rows, np.int64) if mask is None else (mask == 0).sum(1).numpy()
-        at = np.full(rows, length, np.int64) if places is None else places[:, -1].numpy()
-        lora, which, dressed = self._worn.get(adapter, self._worn[None])
+        at = np.full(rows, length, np.int64) if places is None else np.ascontiguousarray(places[:, -1].numpy())
+        lora, which, dressed = self._worn[adapter]
         self._step(
             tokens.numpy(),
             at,
@@ -93,15 +93,29 @@ def bits(numbers: torch.Tensor) -> np.ndarray:
     return numbers.view(torch.int16).numpy().view(np.uint16)
 
 
-def _side_by_side(layers: Sequence[Sequence[Lora | None]]) -> tuple[Any, Any, np.ndarray]:
-    """An adapter as step.step reads it: its matrices, the modules that their blocks read, and which layers have it."""
-    whole = [row for row in layers if all(row)]
-    if len(whole) != sum(any(row) for row in layers) or not whole:
-        raise ValueError("the adapter is on some of a layer's projections and not on others")
-    columns: Any = list(zip(*whole, strict=True))
+def _side_by_side(layers: Sequence[Sequence[Lora | None]], sizes: np.ndarray) -> tuple[Any, Any, np.ndarray]:
+    """An adapter as step.step reads it: its matrices, the modules that their blocks read, and which layers have it.
+
+    A projection that it leaves alone in a layer where it is on others gets zeros.
+    """
+    whole = [row for row in layers if any(row)]
+    if not whole:
+        raise ValueError("the adapter is on no layer")
+    columns: Any = [_filled(column, *size) for column, size in zip(zip(*whole, strict=True), sizes, strict=True)]
     matrices = tuple(
         torch.stack([getattr(lora, part) for lora in column]).numpy() for column in columns for part in ("down", "up")
     )
     which = tuple(np.array(column[0].which, np.int64) for column in columns)
     numbers = iter(range(len(whole)))
-    return matrices, which, np.array([next(numbers) if all(row) else -1 for row in layers], np.int64)
+    return matrices, which, np.array([next(numbers) if any(row) else -1 for row in layers], np.int64)
+
+
+def _filled(column: Sequence[Lora | None], outputs: int, inputs: int) -> list[Lora]:
+    """The column with matrices of zeros where there are none. Raises ValueError where those that are there differ."""
+    found = next((lora for lora in column if lora), None)
+    blank = found or Lora(torch.zeros(1, inputs), torch.zeros(1, 1, outputs), [0])
+    zeros = Lora(torch.zeros_like(blank.down), torch.zeros_like(blank.up), blank.which)
+    filled = [lora or zeros for lora in column]
+    if any(lora.down.shape != blank.down.shape or lora.which != blank.which for lora in filled):
+        raise ValueError("the adapter's matrices differ from layer to layer")
+    return filled
