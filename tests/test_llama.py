@@ -214,6 +214,8 @@ def test_both_decoders_write_the_same(real_settings: Settings) -> None:
     adapters = load_adapters(plain_base, real_settings.adapters)
     plain = LocalGenerator(plain_base, adapters)
     fast, _ = load_generator(real_settings, quietly)
+    assert fast.fast
+    assert fast.fast.compiled == (plain_base.dtype == "bfloat16")
     for adapter, question in ((None, "How do I restart a router?"), ("reader", "Hello"), ("customer-service", "Hi")):
         one, other = (say(engine, conversation(question), adapter) for engine in (plain, fast))
         assert one[:12] == other[:12]

@@ -26,8 +26,9 @@ from switchboard.progress import Report, quietly
 
 _log = logging.getLogger(__name__)
 _TYPES = {"llama", "qwen2"}
-_TOLERANCE = 0.05
-"""How far two ways to compute the same may lie apart at the start, as a share of the largest value."""
+_TOLERANCE = 0.03
+"""How far two ways to compute the same may lie apart on average, as a share of the average. Measured: 0.003 for the
+kernel, 0.001 to 0.01 for the shipped model's logits; padding that is read gives 0.05, another adapter 0.09."""
 _FAR = -1e30
 """What is added to a score that must not count."""
 _STEP_ROWS = 8
@@ -188,7 +189,7 @@ class FastLlama:
 
     def _steps_well(self, adapter: str | None) -> bool:
         """Whether a last token of two rows, one of them padded, is computed by itself as it is among the others."""
-        ids = torch.arange(16).view(2, 8)
+        ids = torch.arange(100, 116).view(2, 8)
         mask = torch.ones(2, 8, dtype=torch.long)
         mask[1, :3] = 0
         places = (mask.cumsum(1) - 1).clamp(min=0)
@@ -263,7 +264,8 @@ class FastLlama:
 
     def _rms(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         if x.shape[0] > 1 or x.dim() > 2:
-            return torch.nn.functional.rms_norm(x, x.shape[-1:], weight, self._eps)
+            exact = x.float()
+            return weight * (exact * (exact.square().mean(-1, keepdim=True) + self._eps).rsqrt()).to(x.dtype)
         exact = x[0].float()
         scale = 1.0 / math.sqrt(float(exact.dot(exact)) / exact.shape[0] + self._eps)
         return weight * (exact * scale).to(x.dtype)[None]
@@ -297,7 +299,7 @@ def _rough_head(head: torch.Tensor) -> Nf4 | None:
 
 
 def _near(one: torch.Tensor, other: torch.Tensor) -> bool:
-    return bool((one.float() - other.float()).abs().max() <= _TOLERANCE * other.float().abs().max())
+    return bool((one.float() - other.float()).abs().mean() <= _TOLERANCE * other.float().abs().mean())
 
 
 def _check(base: Any, config: Any) -> None:
