@@ -17,6 +17,7 @@ from switchboard.bench import engines, run
 from switchboard.bench.same import compare
 from switchboard.bench.work import works
 from switchboard.build import build
+from switchboard.compute import compute
 from switchboard.errors import SettingsError
 from switchboard.evaluation.machine import machine, peak_mib
 from switchboard.evaluation.questions import read_questions
@@ -48,8 +49,9 @@ def measure(
     peak = peak_mib()
     fast, encode = generator.fast, generator.encode
     report("Loading transformers' own decoder beside ours ...")
-    plain_base = load_model(settings, report)
-    plain = load_adapters(plain_base, settings.adapters)
+    # There, or OpenMP would have a second team of threads and slow both down; see compute.py.
+    plain_base = compute(load_model, settings, report)
+    plain = compute(load_adapters, plain_base, settings.adapters)
     with ExitStack() as open_peers:
         timed: dict[str, engines.Engine] = {
             "switchboard": engines.Ours(fast),

@@ -265,7 +265,9 @@ class FastLlama:
     def _rms(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         if x.shape[0] > 1 or x.dim() > 2:
             exact = x.float()
-            return weight * (exact * (exact.square().mean(-1, keepdim=True) + self._eps).rsqrt()).to(x.dtype)
+            scales = (exact.square().mean(-1, keepdim=True) + self._eps).rsqrt()
+            normed: torch.Tensor = weight * (exact * scales).to(x.dtype)
+            return normed
         exact = x[0].float()
         scale = 1.0 / math.sqrt(float(exact.dot(exact)) / exact.shape[0] + self._eps)
         return weight * (exact * scale).to(x.dtype)[None]

@@ -21,6 +21,9 @@ MANY = 20
 whole model of 135 million weights; expanding them takes 7.5 ms, and the product 10."""
 
 
+_AT_ONCE = 4096
+
+
 class Weight(Protocol):
     """A matrix, shape (out, in), that rows are multiplied with."""
 
@@ -137,8 +140,11 @@ class Nf4:
         """The NF4 numbers nearest to a dense matrix, for few rows alone. Raises ValueError for some shapes."""
         from bitsandbytes.functional import quantize_4bit  # noqa: PLC0415
 
-        data, state = quantize_4bit(weight, blocksize=BLOCK, quant_type="nf4")
-        made = cls([SimpleNamespace(weight=SimpleNamespace(data=data, quant_state=state))])
+        parts = []
+        for rows in weight.split(_AT_ONCE):  # packing takes nine times the memory of what is packed
+            data, state = quantize_4bit(rows, blocksize=BLOCK, quant_type="nf4")
+            parts.append(SimpleNamespace(weight=SimpleNamespace(data=data, quant_state=state)))
+        made = cls(parts)
         made._parts = []
         return made
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -102,12 +103,19 @@ def _side_by_side(layers: Sequence[Sequence[Lora | None]], sizes: np.ndarray) ->
     if not whole:
         raise ValueError("the adapter is on no layer")
     columns: Any = [_filled(column, *size) for column, size in zip(zip(*whole, strict=True), sizes, strict=True)]
-    matrices = tuple(
-        torch.stack([getattr(lora, part) for lora in column]).numpy() for column in columns for part in ("down", "up")
-    )
+    matrices = tuple(_stacked(column, part) for column in columns for part in ("down", "up"))
     which = tuple(np.array(column[0].which, np.int64) for column in columns)
     numbers = iter(range(len(whole)))
     return matrices, which, np.array([next(numbers) if any(row) else -1 for row in layers], np.int64)
+
+
+def _stacked(column: Sequence[Lora], part: str) -> np.ndarray:
+    """One of the matrices of all, one below the other; they themselves become views of it."""
+    whole = torch.stack([getattr(lora, part) for lora in column])
+    for lora, view in zip(column, whole, strict=True):
+        setattr(lora, part, view)
+    stacked: np.ndarray = whole.numpy()
+    return stacked
 
 
 def _filled(column: Sequence[Lora | None], outputs: int, inputs: int) -> list[Lora]:
@@ -115,7 +123,7 @@ def _filled(column: Sequence[Lora | None], outputs: int, inputs: int) -> list[Lo
     found = next((lora for lora in column if lora), None)
     blank = found or Lora(torch.zeros(1, inputs), torch.zeros(1, 1, outputs), [0])
     zeros = Lora(torch.zeros_like(blank.down), torch.zeros_like(blank.up), blank.which)
-    filled = [lora or zeros for lora in column]
+    filled = [lora or copy.copy(zeros) for lora in column]
     if any(lora.down.shape != blank.down.shape or lora.which != blank.which for lora in filled):
         raise ValueError("the adapter's matrices differ from layer to layer")
     return filled
