@@ -141,7 +141,7 @@ class Nf4:
         from bitsandbytes.functional import quantize_4bit  # noqa: PLC0415
 
         parts = []
-        for rows in weight.split(_AT_ONCE):  # packing takes nine times the memory of what is packed
+        for rows in torch.split(weight, _AT_ONCE):  # packing takes nine times the memory of what is packed
             data, state = quantize_4bit(rows, blocksize=BLOCK, quant_type="nf4")
             parts.append(SimpleNamespace(weight=SimpleNamespace(data=data, quant_state=state)))
         made = cls(parts)
