@@ -15,7 +15,7 @@ from switchboard import cli
 from switchboard.switch import Switchboard
 from switchboard.types import Answer, Passage
 
-COMMANDS = ["ask", "search", "index", "retrieve-eval", "calibrate", "evaluate", "train", "feedback", "setup"]
+COMMANDS = ["ask", "bench", "search", "index", "retrieve-eval", "calibrate", "evaluate", "train", "feedback", "setup"]
 
 
 @pytest.fixture

@@ -11,15 +11,15 @@ import pytest
 import torch
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
+from switchboard.bench.same import compare
 from switchboard.build import load_generator
 from switchboard.generation.adapters import Adapters, load_adapters
 from switchboard.generation.fast.llama import FastLlama, fast_version
 from switchboard.generation.fast.states import States
-from switchboard.generation.local import LocalGenerator
 from switchboard.generation.model import LoadedModel, load_model
 from switchboard.progress import quietly
 from switchboard.settings import Settings
-from tiny_model import conversation, make_adapter, say
+from tiny_model import conversation, make_adapter
 
 pytestmark = pytest.mark.real
 
@@ -210,15 +210,20 @@ def test_a_machine_that_multiplies_otherwise_is_left_to_transformers(
 
 
 def test_both_decoders_write_the_same(real_settings: Settings) -> None:
-    plain_base = load_model(real_settings, quietly)
-    adapters = load_adapters(plain_base, real_settings.adapters)
-    plain = LocalGenerator(plain_base, adapters)
-    fast, _ = load_generator(real_settings, quietly)
-    assert fast.fast
-    assert fast.fast.compiled == (plain_base.dtype == "bfloat16")
-    for adapter, question in ((None, "How do I restart a router?"), ("reader", "Hello"), ("customer-service", "Hi")):
-        one, other = (say(engine, conversation(question), adapter) for engine in (plain, fast))
-        assert one[:12] == other[:12]
+    """Greedily, with the shipped model: the same, or the plain one found what it preferred hardly likelier."""
+    base = load_model(real_settings, quietly)
+    plain = load_adapters(base, real_settings.adapters)
+    generator, _ = load_generator(real_settings, quietly)
+    assert generator.fast
+    assert generator.fast.compiled == (base.dtype == "bfloat16")
+    questions = ("How do I restart a router?", "Hello", "How much is Fibre 500 a month?", "Can I pay by cheque?") * 3
+    prompts = [generator.encode(conversation(question)) for question in questions]
+    names = [None, "reader", "customer-service"]
+    done: list[int] = []
+    compared = compare(generator.fast, plain.model, prompts, names, 12, {base.tokenizer.eos_token_id}, done.append)
+    assert (compared.prompts, sum(done)) == (12, 12)
+    assert compared.same >= 6
+    assert compared.largest_gap <= 0.75
 
 
 @pytest.mark.parametrize("targets", [["q_proj", "v_proj"], ["down_proj"], "all-linear"])

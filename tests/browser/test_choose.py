@@ -33,8 +33,10 @@ def test_the_recommendation_follows_the_answers(choose: Page) -> None:
 def test_weights_can_be_changed(choose: Page) -> None:
     choose.get_by_role("button", name="Weights").click()
     slider = choose.locator("#weight-documents input[type=number]")
+    expect(slider).to_be_visible()
+    choose.wait_for_timeout(300)  # the drawer opens
     slider.fill("0")
-    slider.blur()
+    slider.press("Tab")
     expect(choose.locator(".reasons")).not_to_contain_text("there is something to look answers up in")
 
 

@@ -141,9 +141,15 @@
   let spoken = "";
   let turns = 0;
 
+  /* Whether a frame of an answer was drawn after another conversation was opened: it was on its way then. */
+  function isLate(turn) {
+    return turn?.dataset.state === "working" && current().turns.at(-1)?.id !== turn.dataset.turn;
+  }
+
   function transcriptChanged() {
     const all = document.querySelectorAll("#transcript .turn");
     const last = all[all.length - 1];
+    if (isLate(last)) setTimeout(() => isLate([...document.querySelectorAll("#transcript .turn")].at(-1)) && show(current()), 250);
     $("#workbench")?.classList.toggle("is-busy", busy());
     $("#workbench")?.classList.toggle("is-empty", !all.length);
     if (last) {

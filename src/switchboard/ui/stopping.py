@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextvars
 import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from typing import TypeVar
 _Item = TypeVar("_Item")
 _LOOK_SECONDS = 0.1
 """How often a reader who waits for the next item looks whether it is still wanted."""
+_DRAWN_SECONDS = 0.15
+"""How long the page has to draw the last frame of an answer before what comes instead of it."""
 _MOST = 1024
 """The most words left for answers that never began; the oldest go first."""
 _log = logging.getLogger(__name__)
@@ -48,8 +51,8 @@ class Stops:
         with self._lock:
             self._leave_word(self._left, name)
             ended = self._under_way.get(name)
-        if ended:
-            ended.wait(seconds)
+        if ended and ended.wait(seconds):
+            time.sleep(_DRAWN_SECONDS)
 
     def stopped(self, name: str) -> bool:
         """Whether the answer is to end, in either way."""
