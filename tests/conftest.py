@@ -44,18 +44,16 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, real_settings: Settings) -> P
 
     from switchboard.generation.model import PACKAGED_IDENTITY, load_model  # noqa: PLC0415
     from switchboard.progress import quietly  # noqa: PLC0415
+    from tiny_model import SHAPE  # noqa: PLC0415
 
     load_model(real_settings, quietly)
     cached = real_settings.data / "models" / f"{PACKAGED_IDENTITY.replace('/', '--')}-nf4"
     folder = tmp_path_factory.mktemp("models") / "tiny-chat"
     torch.manual_seed(0)
     config = LlamaConfig(
+        **SHAPE,
         vocab_size=49152,
-        hidden_size=64,
-        intermediate_size=128,
         num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
         eos_token_id=2,
         bos_token_id=1,
         pad_token_id=2,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -13,25 +12,17 @@ from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, Qwen2Confi
 
 from switchboard.bench.same import compare
 from switchboard.build import load_generator
-from switchboard.generation.adapters import Adapters, load_adapters
+from switchboard.generation.adapters import Adapters, load_adapters, wearing
 from switchboard.generation.fast.llama import FastLlama, fast_version
 from switchboard.generation.fast.states import States
 from switchboard.generation.model import LoadedModel, load_model
 from switchboard.progress import quietly
 from switchboard.settings import Settings
-from tiny_model import conversation, make_adapter
+from tiny_model import SHAPE, conversation, make_adapter
 
 pytestmark = pytest.mark.real
 
 IDS = torch.tensor([[5, 900, 31, 7, 4000, 12, 77, 3, 2500]])
-
-
-def wearing(model: Any, adapter: str | None) -> AbstractContextManager[object]:
-    if adapter is None:
-        off: AbstractContextManager[object] = model.disable_adapter()
-        return off
-    model.set_adapter(adapter)
-    return nullcontext()
 
 
 @pytest.fixture
@@ -166,14 +157,7 @@ def test_weights_that_are_not_quantized_are_read_as_they_are(tiny_settings: Sett
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_qwen_with_its_biases_is_computed_too(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
-    config = Qwen2Config(
-        vocab_size=500,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-    )
+    config = Qwen2Config(**SHAPE, vocab_size=500, num_hidden_layers=2)
     model = Qwen2ForCausalLM(config).to(dtype).eval()
     for layer in model.model.layers:
         torch.nn.init.normal_(layer.self_attn.q_proj.bias)
@@ -186,12 +170,9 @@ def test_qwen_with_its_biases_is_computed_too(dtype: torch.dtype) -> None:
 
 def test_another_kind_of_model_is_left_to_transformers(tiny_settings: Settings) -> None:
     scaled = LlamaConfig(
+        **SHAPE,
         vocab_size=500,
-        hidden_size=64,
-        intermediate_size=128,
         num_hidden_layers=1,
-        num_attention_heads=4,
-        num_key_value_heads=2,
         rope_parameters={"rope_type": "linear", "factor": 2.0, "rope_theta": 10_000.0},
     )
     assert fast_version(LlamaForCausalLM(scaled), []) is None

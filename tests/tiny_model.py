@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from switchboard.generation.local import LocalGenerator
 
 SHORT = GenerationSettings(max_tokens=16)
+SHAPE: Any = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4, "num_key_value_heads": 2}
+"""Of all tiny models."""
 
 
 def make_adapter(

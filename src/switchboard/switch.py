@@ -148,7 +148,7 @@ class Switchboard:
         try:
             for token in tokens:
                 if token.waiting:
-                    yield replace(answer, waiting=max(1, token.ahead), wait_seconds=token.seconds)
+                    yield replace(answer, waiting=token.waiting, wait_seconds=token.wait_seconds)
                     continue
                 count += 1
                 decoded += not token.copied

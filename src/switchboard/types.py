@@ -152,18 +152,17 @@ class Grounding:
 class Token:
     """One step of generation: `text` is what it adds to the answer, empty inside a multi-byte character.
 
-    A step that is `waiting` for the model, which answers somebody else, adds nothing; it is there so that the visitor
-    can be told, with how many are `ahead` and about how many `seconds` they take, and can stop. One that was `copied`
-    from a passage or a taught reply cost no computing.
+    A step that waits for the model adds nothing; it is there so that the visitor can be told, and can stop: `waiting`
+    says how many others are answered first, and `wait_seconds` about how long that takes. One that was `copied` from a
+    passage or a taught reply cost no computing.
     """
 
     text: str
     prompt_tokens: int
     reused_tokens: int
-    waiting: bool = False
+    waiting: int = 0
     copied: bool = False
-    ahead: int = 0
-    seconds: float = 0.0
+    wait_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

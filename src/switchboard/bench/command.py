@@ -72,7 +72,7 @@ def measure(
                 timed[f"llama.cpp {kind}"] = peer
                 versions["llama-cpp-python"] = peer.version
         documents = [running.index.document(source) for source in sorted(running.index.documents)]
-        done = run.alternate(timed, works(plain_base.tokenizer, settings.company, documents), rounds).medians()
+        done = run.alternate(timed, works(encode, plain_base.tokenizer, settings.company, documents), rounds).medians()
         report("The shipped turn, and visitors at once ...")
         rivals = {name: engine for name, engine in timed.items() if name.startswith("llama.cpp")}
         product = run.product_turn(running.switchboard, rivals, encode, rounds)

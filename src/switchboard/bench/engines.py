@@ -16,7 +16,7 @@ from transformers import DynamicCache
 
 from switchboard.compute import compute
 from switchboard.errors import SettingsError
-from switchboard.generation.adapters import Adapters
+from switchboard.generation.adapters import Adapters, wearing
 from switchboard.generation.fast.llama import FastLlama
 
 _SCRIPT = Path(__file__).with_name("llamacpp.py")
@@ -49,12 +49,6 @@ class Ours:
     def turn(self, ids: Sequence[int], out: int, adapter: str | None, fresh: bool) -> Timing:
         return compute(self._turn, list(ids), out, adapter, fresh)
 
-    def _wear(self, adapter: str | None) -> None:
-        if adapter:
-            self._model.set_adapter(adapter)
-        else:
-            self._model.adapter = None
-
     @torch.inference_mode()
     def _turn(self, ids: list[int], out: int, adapter: str | None, fresh: bool) -> Timing:
         began = time.perf_counter()
@@ -66,13 +60,13 @@ class Ours:
             self._cache.length = same
         else:
             self._cache = self._model.new_cache()
-        self._wear(adapter)
-        logits = self._model(torch.tensor([ids[same:]]), self._cache, logits_to_keep=1).logits
-        token = int(logits[0, -1].argmax())
-        first = time.perf_counter() - began
-        for _ in range(out - 1):
-            logits = self._model(torch.tensor([[token]]), self._cache, logits_to_keep=1, likeliest=True).logits
+        with wearing(self._model, adapter):
+            logits = self._model(torch.tensor([ids[same:]]), self._cache, logits_to_keep=1).logits
             token = int(logits[0, -1].argmax())
+            first = time.perf_counter() - began
+            for _ in range(out - 1):
+                logits = self._model(torch.tensor([[token]]), self._cache, logits_to_keep=1, likeliest=True).logits
+                token = int(logits[0, -1].argmax())
         self._read = ids
         return Timing(first, time.perf_counter() - began)
 
@@ -88,10 +82,7 @@ class Transformers:
 
     @torch.inference_mode()
     def _turn(self, ids: list[int], out: int, adapter: str | None) -> Timing:
-        if adapter:
-            self._model.set_adapter(adapter)
-            return self._generate(ids, out)
-        with self._model.disable_adapter():
+        with wearing(self._model, adapter):
             return self._generate(ids, out)
 
     def _generate(self, ids: list[int], out: int) -> Timing:

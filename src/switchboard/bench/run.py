@@ -175,20 +175,19 @@ def ratios(turns: Mapping[str, Any], product: Mapping[str, float], alone: float,
 
 def _bandwidth() -> float:
     data = torch.ones(64 * 2**20)
-    times = []
-    for _ in range(5):
-        began = time.perf_counter()
-        data.sum()
-        times.append(time.perf_counter() - began)
-    return data.nbytes / min(times) / 1e9
+    return data.nbytes / _fastest(data.sum, 5) / 1e9
 
 
 def _arithmetic() -> float:
     one, other = (torch.ones(1024, 1024, dtype=torch.bfloat16) for _ in range(2))
-    torch.mm(one, other)
-    times = []
-    for _ in range(10):
+    return 2 * 1024**3 / _fastest(lambda: torch.mm(one, other), 10) / 1e9
+
+
+def _fastest(function: Callable[[], object], times: int) -> float:
+    """The seconds of the fastest of so many calls."""
+    took = []
+    for _ in range(times):
         began = time.perf_counter()
-        torch.mm(one, other)
-        times.append(time.perf_counter() - began)
-    return 2 * 1024**3 / min(times) / 1e9
+        function()
+        took.append(time.perf_counter() - began)
+    return min(took)

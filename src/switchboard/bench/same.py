@@ -10,6 +10,7 @@ import torch
 from transformers import DynamicCache
 
 from switchboard.compute import compute
+from switchboard.generation.adapters import wearing
 from switchboard.generation.fast.llama import FastLlama
 
 
@@ -52,12 +53,7 @@ def _gap(
     fast: FastLlama, plain: Any, ids: list[int], adapter: str | None, tokens: int, stops: set[int]
 ) -> float | None:
     """None where both write the same."""
-    fast.adapter = None
-    if adapter:
-        fast.set_adapter(adapter)
-        plain.set_adapter(adapter)
-        return _first_gap(fast, plain, ids, tokens, stops)
-    with plain.disable_adapter():
+    with wearing(fast, adapter), wearing(plain, adapter):
         return _first_gap(fast, plain, ids, tokens, stops)
 
 

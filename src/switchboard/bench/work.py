@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,23 +17,18 @@ SHORT, LONG = 80, 900
 
 @dataclass(frozen=True)
 class Work:
-    """A turn: its name, what it stands for, and its prompt. `after` is read before it, where it goes on from there."""
+    """A turn: its name and its prompt. `after` is read before it, where it goes on from there."""
 
     name: str
-    title: str
     ids: tuple[int, ...]
     adapter: str | None
     after: tuple[int, ...] = ()
 
 
-def works(tokenizer: Any, company: str, documents: Sequence[Document]) -> list[Work]:
-    """W1 to W3 over these documents, of which five are cut to passages of the same length."""
-
-    def encode(messages: Sequence[Message]) -> list[int]:
-        rows = [{"role": m.role, "content": m.content} for m in messages]
-        text = tokenizer.apply_chat_template(rows, tokenize=False, add_generation_prompt=True)
-        found: list[int] = tokenizer.encode(text, add_special_tokens=False)
-        return found
+def works(
+    encode: Callable[[Sequence[Message]], list[int]], tokenizer: Any, company: str, documents: Sequence[Document]
+) -> list[Work]:
+    """W1 to W3 over these documents, of which five are cut to passages of the same length; `encode` makes prompts."""
 
     def prompt(conversation: Sequence[Message], some: Sequence[Document], each: int) -> list[int]:
         passages = [
@@ -47,29 +42,25 @@ def works(tokenizer: Any, company: str, documents: Sequence[Document]) -> list[W
         Message("assistant", "Fibre 500 is £36 a month."),
         Message("user", "And what does it cost to set up?"),
     ]
-    short = _sized(lambda words: encode(build_prompt([Message("user", words)], (), company, _any, 10_000)), SHORT)
+    short = _sized(lambda words: prompt([Message("user", words)], (), 0), SHORT)
     first = _longest(lambda each: prompt(asked, documents[:5], each), LONG)
     second = _longest(lambda each: prompt(again, documents[5:10], each), LONG)
     return [
-        Work("w1", f"fine-tuned turn: {len(short)} tokens in, {OUT} out", tuple(short), "customer-service"),
-        Work("w2", f"RAG turn, cold: {len(first)} tokens in, {OUT} out", tuple(first), "reader"),
-        Work("w3", f"the conversation's second RAG turn: {len(second)} in", tuple(second), "reader", tuple(first)),
+        Work("w1", tuple(short), "customer-service"),
+        Work("w2", tuple(first), "reader"),
+        Work("w3", tuple(second), "reader", tuple(first)),
     ]
 
 
-def _any(_messages: Sequence[Message]) -> int:
-    return 0
-
-
-def _sized(make: Any, tokens: int) -> list[int]:
+def _sized(make: Callable[[str], list[int]], tokens: int) -> list[int]:
     """The prompt of a question of so many words that it has about so many tokens."""
     words = "How much is Fibre 500 a month, and what else is there to pay in the first month with the router".split()
     return next((ids for n in range(3, len(words)) if len(ids := make(" ".join(words[:n]) + "?")) >= tokens), make("?"))
 
 
-def _longest(make: Any, tokens: int) -> list[int]:
+def _longest(make: Callable[[int], list[int]], tokens: int) -> list[int]:
     """The longest prompt of at most so many tokens."""
-    best: list[int] = make(16)
+    best = make(16)
     for each in range(24, 400, 4):
         ids = make(each)
         if len(ids) > tokens:

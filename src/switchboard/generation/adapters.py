@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,15 @@ def load_adapters(base: LoadedModel, folder: Path, wanted: Collection[str] = ())
     thresholds = {name: above for name in loaded if (above := read_threshold(folder / name)) is not None}
     replies = {name: found for name in loaded if (found := read_replies(folder / name, base.tokenizer)) is not None}
     return Adapters(model.eval(), loaded, refused, thresholds, replies)
+
+
+def wearing(model: Any, adapter: str | None) -> AbstractContextManager[object]:
+    """Put an adapter on the model, which stays on; or have all of them off, for None, as long as the context lasts."""
+    if adapter is None:
+        off: AbstractContextManager[object] = model.disable_adapter()
+        return off
+    model.set_adapter(adapter)
+    return nullcontext()
 
 
 def _of_an_embedder(config: Path) -> bool:

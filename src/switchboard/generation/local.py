@@ -21,7 +21,7 @@ from jinja2 import TemplateError
 from transformers import DynamicCache
 
 from switchboard.compute import compute
-from switchboard.generation.adapters import Adapters
+from switchboard.generation.adapters import Adapters, wearing
 from switchboard.generation.batch import batches, complete_batch
 from switchboard.generation.decline import DeclineRule, log_probability
 from switchboard.generation.fast.llama import FastLlama
@@ -76,7 +76,7 @@ class LocalGenerator:
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """The length of the prompt that these messages make."""
-        return len(self._encode(messages, generation_prompt=True))
+        return len(self.encode(messages))
 
     def stream(
         self,
@@ -91,15 +91,15 @@ class LocalGenerator:
         the iterator stops the model and frees it for the next.
         """
         limit = self._limit(grounding)
-        ids = self._encode(messages, generation_prompt=True)
+        ids = self.encode(messages)
         ends = self._message_ends(messages, ids)
         said = _Spoken(self._tokenizer)
         with ExitStack() as held:
             ticket = self._line.join()
             held.callback(self._line.leave, ticket)
             while not self._line.wait(ticket, WAIT_SECONDS):
-                ahead = self._line.ahead(ticket)
-                yield Token("", len(ids), 0, waiting=True, ahead=ahead, seconds=ahead * self._line.seconds)
+                ahead = max(1, self._line.ahead(ticket))
+                yield Token("", len(ids), 0, waiting=ahead, wait_seconds=ahead * self._line.seconds)
             held.enter_context(self._wearing(adapter))
             replies = self._adapters.replies.get(adapter or "")
             if grounding and grounding.asked and replies:
@@ -136,7 +136,7 @@ class LocalGenerator:
         progress: Callable[[int], object],
     ) -> list[Completion]:
         """Answer many prompts, greedily and in batches; `progress` is told how many more are done."""
-        ids = [self._encode(prompt, generation_prompt=True) for prompt in prompts]
+        ids = [self.encode(prompt) for prompt in prompts]
         done: dict[int, Completion] = {}
         brings = (adapter or "") in self._adapters.replies
         for row in [row for row, g in enumerate(groundings) if g and (g.quotes or (g.asked and brings))]:
@@ -185,7 +185,7 @@ class LocalGenerator:
 
     def logits(self, messages: Sequence[Message], adapter: str | None) -> torch.Tensor:
         """The scores of the first answer token, shape (vocabulary,), float32: what tests compare."""
-        ids = self._encode(messages, generation_prompt=True)
+        ids = self.encode(messages)
         with self._line.turn(), self._wearing(adapter):
             return compute(self._forward, ids, self._new_cache()).float()
 
@@ -220,14 +220,14 @@ class LocalGenerator:
 
     def priors(self, prompt: Sequence[Message], adapter: str) -> list[float]:
         """How likely an adapter's replies are after a prompt that asks nothing. Raises KeyError where it has none."""
-        ids = self._encode(prompt, generation_prompt=True)
+        ids = self.encode(prompt)
         with self._line.turn(), self._wearing(adapter):
             logits, cache, _ = compute(self._read, ids, self._message_ends(prompt, ids), adapter)
             return compute(measure_priors, self._model, self._adapters.replies[adapter], logits, cache)
 
     def _choice(self, replies: Replies, prompt: Sequence[Message], adapter: str | None) -> tuple[Choice, Token]:
         """A reply, and the token that counts as its tokens do."""
-        ids = self._encode(prompt, generation_prompt=True)
+        ids = self.encode(prompt)
         logits, cache, reused = compute(self._read, ids, self._message_ends(prompt, ids), adapter)
         return compute(choose, self._model, replies, logits, cache), Token("", len(ids), reused)
 
@@ -248,13 +248,7 @@ class LocalGenerator:
 
     def _wearing(self, adapter: str | None) -> AbstractContextManager[object]:
         """Put the adapter on, or all of them off, for as long as the lock is held."""
-        if not self._adapters.loaded:
-            return nullcontext()
-        if adapter is None:
-            off: AbstractContextManager[object] = self._model.disable_adapter()
-            return off
-        self._model.set_adapter(adapter)
-        return nullcontext()
+        return wearing(self._model, adapter) if self._adapters.loaded else nullcontext()
 
     @torch.inference_mode()
     def _read(self, ids: list[int], ends: list[int], adapter: str | None) -> tuple[torch.Tensor, Cache, int]:

@@ -32,8 +32,8 @@ class Stops:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._stopped: OrderedDict[str, None] = OrderedDict()
-        self._left: OrderedDict[str, None] = OrderedDict()
+        # What was asked of each: False to end, True to end without another word.
+        self._words: OrderedDict[str, bool] = OrderedDict()
         self._under_way: dict[str, threading.Event] = {}
 
     def stop(self, name: str) -> bool:
@@ -43,13 +43,13 @@ class Stops:
         """
         with self._lock:
             began = name in self._under_way
-            self._leave_word(self._stopped if began else self._left, name)
+            self._leave_word(name, silent=not began)
         return began
 
     def leave(self, name: str, seconds: float = 5.0) -> None:
         """Have the answer end without another word, and wait at most so long until it has."""
         with self._lock:
-            self._leave_word(self._left, name)
+            self._leave_word(name, silent=True)
             ended = self._under_way.get(name)
         if ended and ended.wait(seconds):
             time.sleep(_DRAWN_SECONDS)
@@ -57,12 +57,12 @@ class Stops:
     def stopped(self, name: str) -> bool:
         """Whether the answer is to end, in either way."""
         with self._lock:
-            return name in self._stopped or name in self._left
+            return name in self._words
 
     def left(self, name: str) -> bool:
         """Whether nothing more of the answer is to be shown."""
         with self._lock:
-            return name in self._left
+            return self._words.get(name, False)
 
     @contextmanager
     def under_way(self, name: str) -> Iterator[None]:
@@ -75,14 +75,13 @@ class Stops:
         finally:
             with self._lock:
                 del self._under_way[name]
-                self._stopped.pop(name, None)
-                self._left.pop(name, None)
+                self._words.pop(name, None)
             ended.set()
 
-    def _leave_word(self, words: OrderedDict[str, None], name: str) -> None:
-        words[name] = None
-        if len(words) > _MOST:
-            words.popitem(last=False)
+    def _leave_word(self, name: str, silent: bool) -> None:
+        self._words[name] = silent or self._words.get(name, False)
+        if len(self._words) > _MOST:
+            self._words.popitem(last=False)
 
 
 def until(stopped: Callable[[], bool], items: Iterator[_Item]) -> Generator[_Item, None, None]:

@@ -9,7 +9,6 @@ the machine at hand, and where it does not hold, or the model is of another make
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -75,7 +74,6 @@ class FastLlama:
 
     def __init__(self, base: Any, adapters: Sequence[str]) -> None:
         config = base.config
-        self.config = config
         self.generation_config = base.generation_config
         self.device = base.device
         self.adapter: str | None = None
@@ -144,7 +142,7 @@ class FastLlama:
             past_key_values.length = end
             return SimpleNamespace(logits=self._logits(x, likeliest)[:, None])
         places = slice(start, end) if position_ids is None else position_ids
-        cos, sin = (table[places].view(-1, tokens, 1, self._width) for table in self._turns)
+        cos, sin = (table[places].to(self._dtype).view(-1, tokens, 1, self._width) for table in self._turns)
         padding = _padding(attention_mask)
         x = torch.nn.functional.embedding(input_ids, self._embedding).view(rows * tokens, -1)
         for number, layer in enumerate(self._layers):
@@ -244,7 +242,7 @@ class FastLlama:
         # A group's heads read the same keys: (rows x groups, heads of a group, tokens, width).
         queries = turned[:, :, :heads].float().mul_(width**-0.5)
         queries = queries.view(rows, tokens, groups, each, width).permute(0, 2, 3, 1, 4)
-        seen = torch.empty(rows, groups, each, tokens, width, dtype=self._dtype) if tokens > _TOGETHER else None
+        seen = []
         for first in range(0, tokens, _TOGETHER):
             last = min(tokens, first + _TOGETHER)
             end, some = start + last, last - first
@@ -254,30 +252,22 @@ class FastLlama:
                 scores.view(-1, each, some, end)[..., end - some :].add_(self._later[:some, :some])
             if padding is not None:
                 scores.view(rows, groups, each * some, end).add_(padding[..., :end]).clamp_(min=_FAR)
-            found = torch.bmm(scores.softmax(-1), values[:, :end]).view(rows, groups, each, some, width)
-            if seen is None:
-                seen = found.to(self._dtype)
-            else:
-                seen[:, :, :, first:last] = found
-        assert seen is not None
-        return seen.permute(0, 3, 1, 2, 4).reshape(rows * tokens, heads * width)
+            found = torch.bmm(scores.softmax(-1), values[:, :end])
+            seen.append(found.view(rows, groups, each, some, width).to(self._dtype))
+        return torch.cat(seen, dim=3).permute(0, 3, 1, 2, 4).reshape(rows * tokens, heads * width)
 
     def _rms(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        if x.shape[0] > 1 or x.dim() > 2:
-            exact = x.float()
-            scales = (exact.square().mean(-1, keepdim=True) + self._eps).rsqrt()
-            normed: torch.Tensor = weight * (exact * scales).to(x.dtype)
-            return normed
-        exact = x[0].float()
-        scale = 1.0 / math.sqrt(float(exact.dot(exact)) / exact.shape[0] + self._eps)
-        return weight * (exact * scale).to(x.dtype)[None]
+        exact = x.float()
+        scales = (exact.square().mean(-1, keepdim=True) + self._eps).rsqrt()
+        normed: torch.Tensor = weight * (exact * scales).to(x.dtype)
+        return normed
 
     def _turned(self, places: int) -> torch.Tensor:
-        """Cosines and sines of the rotary embedding for the first places, (2, places, width); the first half's sines
-        are negative, so that a half turned to the other end need not be."""
+        """Cosines and sines of the rotary embedding for the first places, (2, places, width), in float32 for the
+        compiled way; the first half's sines are negative, so that a half turned to the other end need not be."""
         cos, sin = self._rotary(self._embedding[:1], torch.arange(places)[None])
         half = self._width // 2
-        return torch.stack([cos[0], torch.cat([-sin[0, :, :half], sin[0, :, half:]], dim=-1)])
+        return torch.stack([cos[0], torch.cat([-sin[0, :, :half], sin[0, :, half:]], dim=-1)]).float()
 
 
 def fast_version(base: Any, adapters: Sequence[str], report: Report = quietly) -> FastLlama | None:

@@ -74,7 +74,7 @@ class Stepping:
             lora,
             which,
             dressed,
-            tables.float().numpy(),
+            tables.numpy(),
             bits(states),
             self._eps,
             bits(out),
