@@ -116,11 +116,21 @@ def test_stop_frees_the_model_for_the_next_question(visitor: BrowserContext, fre
     page.goto(free_url)
     page.wait_for_selector(".welcome")
     choose(page, "Fine-tuned")
+    # As long an answer as there can be: an even choice of words seldom comes to an end by itself.
+    page.locator('[data-action="settings"]').click()
+    for name, value in (("temperature", "1.5"), ("max_tokens", "512")):
+        page.locator(f"#setting-{name} input[type=number]").fill(value)
+        page.locator(f"#setting-{name} input[type=number]").press("Tab")
+    page.keyboard.press("Escape")
     ask(page, "Explain everything about moving home, step by step.", wait=False)
     begun(page)
     page.locator("#stop").click()
     finished(page)
     expect(page.locator(f"{LAST} .badge")).to_have_text("Stopped")
+    page.locator('[data-action="settings"]').click()
+    page.locator("#reset").click()
+    expect(page.locator("#setting-temperature input[type=number]")).to_have_value("0")
+    page.keyboard.press("Escape")
     began = time.monotonic()
     ask(page, "Hello")
     assert time.monotonic() - began < 30
@@ -128,8 +138,10 @@ def test_stop_frees_the_model_for_the_next_question(visitor: BrowserContext, fre
 
 def test_stop_frees_the_model_while_it_looks_for_what_it_was_taught(real_page: Page) -> None:
     choose(real_page, "Fine-tuned")
-    three = "How much is Fibre 500 a month? And when are home bills issued? And what is the late payment fee?"
-    ask(real_page, three, wait=False)
+    # Long questions, so that looking for the three replies takes seconds on a fast machine too.
+    aside = ", as my house is old and the street is long and nobody could tell me" * 25
+    asked = ("How much is Fibre 500 a month", "And when are home bills issued", "And what is the late payment fee")
+    ask(real_page, " ".join(f"{question}{aside}?" for question in asked), wait=False)
     real_page.wait_for_timeout(1000)
     began = time.monotonic()
     real_page.locator("#stop").click()
