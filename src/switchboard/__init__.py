@@ -10,4 +10,6 @@ for _name in ("HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
     os.environ.setdefault(_name, "1")
 os.environ.setdefault("ANONYMIZED_TELEMETRY", "False")
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+# NumPy's helpers go on turning for milliseconds after a product, which halves the speed of the models; see compute.py.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

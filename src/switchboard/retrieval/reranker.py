@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch.nn import functional
 
@@ -21,6 +20,7 @@ from switchboard.compute import compute
 from switchboard.errors import AdapterError, first_line
 from switchboard.retrieval.embedding import Vectors
 from switchboard.retrieval.judge import read_judge
+from switchboard.retrieval.packed_bert import PackedBert
 
 MAX_TOKENS = 160
 """Of a question and a text together; what is longer is cut at the text's end."""
@@ -29,7 +29,7 @@ RERANKER = "reranker"
 """Its folder below the adapters'."""
 SCALE, EVEN = 12.0, 0.5
 """The logit of a similarity: this often its distance from the one that is an even chance."""
-_BATCH = 32
+_NEITHER = 2
 
 
 class CrossEncoder:
@@ -39,9 +39,8 @@ class CrossEncoder:
         """Load both folders. Raises AdapterError where the adapter does not fit the embedder."""
         try:
             self.judge = read_judge(adapter)
-            self._tokenizer, self._model = load(embedder, adapter)
-            if torch.cpu._is_avx512_bf16_supported():
-                self._model = self._model.bfloat16()
+            self._tokenizer, model = load(embedder, adapter)
+            self._model = PackedBert(model.bfloat16() if torch.cpu._is_avx512_bf16_supported() else model)
         except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
             raise AdapterError(
                 f"The reranker in {adapter} cannot be put on the embedder ({first_line(error)}). Remove the folder to "
@@ -54,13 +53,16 @@ class CrossEncoder:
         with self._lock:
             return compute(self._score, question, texts)
 
-    @torch.inference_mode()
     def _score(self, question: str, texts: Sequence[str]) -> Vectors:
-        scores = np.zeros(len(texts), np.float32)
-        order = sorted(range(len(texts)), key=lambda n: len(texts[n]))
-        for start in range(0, len(order), _BATCH):
-            rows = order[start : start + _BATCH]
-            scores[rows] = logits(self._model, self._tokenizer, [(question, texts[n]) for n in rows]).numpy()
+        """As `logits` below, without its padding."""
+        pairs = self._tokenizer([question] * len(texts), list(texts), truncation="longest_first", max_length=MAX_TOKENS)
+        states, rows = self._model(pairs["input_ids"])
+        # Special tokens belong to neither side, and are summed up with nobody.
+        sides = [_NEITHER if side is None else side for n in range(len(texts)) for side in pairs.sequence_ids(n)]
+        sums = torch.zeros(len(texts) * 3, states.shape[1])
+        sums.index_add_(0, rows * 3 + torch.tensor(sides), states.float())
+        one, other, _ = sums.view(len(texts), 3, -1).unbind(1)
+        scores: Vectors = (SCALE * (functional.cosine_similarity(one, other) - EVEN)).numpy()
         return scores
 
 

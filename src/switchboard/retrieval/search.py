@@ -27,8 +27,11 @@ _QUESTIONS = 3
 
 RERANKED_PASSAGES = 8
 """Passages whose sentences a reranker looks at."""
-RERANKED_PARTS = 20
-"""The most sentences of them that it reads, which takes it a quarter of a second on two cores."""
+RERANKED_PARTS = 12
+"""The most promising sentences of them, which it reads first: a fifteenth of a second on two cores. On the development
+questions the best of 12 and of 20 is the same one, and the six best hold all required facts for 82.0 and 83.0 %."""
+MORE_PARTS = 8
+"""The next ones, read only where none of the first answers, so that nothing is declined for having been read in part."""
 SIMILARITY_ODDS = 15.0
 """Log odds that a similarity is taken for without a reranker: only their order matters much."""
 COVERED = 0.5
@@ -248,9 +251,9 @@ def evidence_for(
 def most_promising(
     candidates: Sequence[Passage], evidence: Mapping[Place, tuple[float, float]]
 ) -> tuple[list[Place], list[str]]:
-    """The parts that a reranker reads, and what it reads of each."""
+    """The parts that a reranker may read, the most promising first, and what it reads of each."""
     by_id = {passage.id: passage for passage in candidates}
-    places = sorted(evidence, key=lambda place: -max(evidence[place]))[:RERANKED_PARTS]
+    places = sorted(evidence, key=lambda place: -max(evidence[place]))[: RERANKED_PARTS + MORE_PARTS]
     return places, [part_text(by_id[name], parts_or_whole(by_id[name].text)[n]) for name, n in places]
 
 
@@ -263,8 +266,13 @@ def reranked(
 ) -> tuple[dict[Place, float], float]:
     """The log odds of the most promising parts that they answer, and the probability that any does."""
     places, texts = most_promising(candidates, evidence)
-    logits = reranker.score(query, texts).tolist()
     judge = reranker.judge
-    scores = {place: judge.odds(logit, *evidence[place]) for place, logit in zip(places, logits, strict=True)}
     similar = max(similarity for similarity, _ in evidence.values())
-    return scores, judge.coverage(max(logits), similar, ranks.nearness.answered, ranks.nearness.unanswered)
+    logits: list[float] = []
+    coverage = 0.0
+    for some in (texts[:RERANKED_PARTS], texts[RERANKED_PARTS:]):
+        if some and coverage < COVERED:
+            logits += reranker.score(query, some).tolist()
+            coverage = judge.coverage(max(logits), similar, ranks.nearness.answered, ranks.nearness.unanswered)
+    scores = {place: judge.odds(logit, *evidence[place]) for place, logit in zip(places, logits, strict=False)}
+    return scores, coverage
