@@ -52,7 +52,7 @@ class _Projection:
         if self.bias is not None:
             out += self.bias
         if adapter in self.added:
-            out += self.added[adapter](x.float()).to(out.dtype)
+            self.added[adapter].add_to(out, x)
         return out
 
 
@@ -90,7 +90,7 @@ class FastLlama:
         self._width = int(getattr(config, "head_dim", None) or config.hidden_size // self._heads)
         self._eps = config.rms_norm_eps
         self._norm = decoder.norm.weight.detach()
-        self._layers = [_layer(layer, adapters) for layer in decoder.layers]
+        self._layers = [_layer(layer, adapters, self._dtype) for layer in decoder.layers]
         self._rotary = decoder.rotary_emb
         self._turns = self._turned(256)
         self._stepping = self._compiled(adapters)
@@ -149,13 +149,14 @@ class FastLlama:
             read = self._rms(x, layer.norm_in)
             read = layer.qkv(read, self.adapter)
             seen = self._attend(read, data[number], rows, tokens, start, cos, sin, padding)
+            if number == len(self._layers) - 1 and logits_to_keep:
+                x, seen = (part.view(rows, tokens, -1)[:, -logits_to_keep:].flatten(0, 1) for part in (x, seen))
             x = x + layer.out(seen, self.adapter)
             read = self._rms(x, layer.norm_mid)
             gate, up = layer.gate_up(read, self.adapter).chunk(2, dim=-1)
             x = x + layer.down(torch.nn.functional.silu(gate) * up, self.adapter)
         past_key_values.length = end
-        x = x.view(rows, tokens, -1)
-        x = self._rms(x[:, -logits_to_keep:] if logits_to_keep else x, self._norm)
+        x = self._rms(x, self._norm).view(rows, -1, x.shape[-1])
         return SimpleNamespace(logits=torch.nn.functional.linear(x, self._head))
 
     @property
@@ -236,24 +237,24 @@ class FastLlama:
         turned = turned * cos + turned.roll(width // 2, -1) * sin
         data[:, 0, :, start : start + tokens] = turned[:, :, heads:].transpose(1, 2)
         data[:, 1, :, start : start + tokens] = read[:, :, heads + groups :].transpose(1, 2)
-        keys, values = (
-            data[:, part, :, : start + tokens].float().reshape(rows * groups, -1, width) for part in range(2)
-        )
+        keys, values = (data[:, part, :, : start + tokens].reshape(rows * groups, -1, width) for part in range(2))
+        keys = keys
         # A group's heads read the same keys: (rows x groups, heads of a group, tokens, width).
-        queries = turned[:, :, :heads].float().mul_(width**-0.5)
+        queries = turned[:, :, :heads] * width**-0.5
         queries = queries.view(rows, tokens, groups, each, width).permute(0, 2, 3, 1, 4)
         seen = []
         for first in range(0, tokens, _TOGETHER):
             last = min(tokens, first + _TOGETHER)
             end, some = start + last, last - first
             asking = queries[:, :, :, first:last].reshape(rows * groups, each * some, width)
-            scores = torch.bmm(asking, keys[:, :end].transpose(1, 2))
+            scores = torch.bmm(asking, keys[:, :end].transpose(1, 2)).float()
             if some > 1:
                 scores.view(-1, each, some, end)[..., end - some :].add_(self._later[:some, :some])
             if padding is not None:
                 scores.view(rows, groups, each * some, end).add_(padding[..., :end]).clamp_(min=_FAR)
-            found = torch.bmm(scores.softmax(-1), values[:, :end])
-            seen.append(found.view(rows, groups, each, some, width).to(self._dtype))
+            # Shares are rounded before they weigh the values, as PyTorch's own attention rounds them.
+            found = torch.bmm(scores.softmax(-1).to(self._dtype), values[:, :end])
+            seen.append(found.view(rows, groups, each, some, width))
         return torch.cat(seen, dim=3).permute(0, 3, 1, 2, 4).reshape(rows * tokens, heads * width)
 
     def _rms(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -302,19 +303,19 @@ def _check(base: Any, config: Any) -> None:
         raise ValueError(f"{config.model_type} is computed in another way")
 
 
-def _layer(layer: Any, adapters: Sequence[str]) -> _Layer:
+def _layer(layer: Any, adapters: Sequence[str], dtype: torch.dtype) -> _Layer:
     attention, mlp = layer.self_attn, layer.mlp
     return _Layer(
         layer.input_layernorm.weight.detach(),
-        _projection([attention.q_proj, attention.k_proj, attention.v_proj], adapters),
-        _projection([attention.o_proj], adapters),
+        _projection([attention.q_proj, attention.k_proj, attention.v_proj], adapters, dtype),
+        _projection([attention.o_proj], adapters, dtype),
         layer.post_attention_layernorm.weight.detach(),
-        _projection([mlp.gate_proj, mlp.up_proj], adapters),
-        _projection([mlp.down_proj], adapters),
+        _projection([mlp.gate_proj, mlp.up_proj], adapters, dtype),
+        _projection([mlp.down_proj], adapters, dtype),
     )
 
 
-def _projection(modules: Sequence[Any], adapters: Sequence[str]) -> _Projection:
+def _projection(modules: Sequence[Any], adapters: Sequence[str], dtype: torch.dtype) -> _Projection:
     """The modules as one, with what each adapter adds to them. Raises ValueError for adapters of other kinds."""
     plain = [getattr(module, "base_layer", module) for module in modules]
     weight = (Nf4 if hasattr(plain[0].weight, "quant_state") else Dense)(plain)
@@ -322,7 +323,7 @@ def _projection(modules: Sequence[Any], adapters: Sequence[str]) -> _Projection:
     if any(bias is not None for bias in biases) != all(bias is not None for bias in biases):
         raise ValueError("some projections have a bias and others none")
     bias = None if biases[0] is None else torch.cat([bias.detach() for bias in biases])
-    added = {name: lora for name in adapters if (lora := lora_of(modules, name)) is not None}
+    added = {name: lora for name in adapters if (lora := lora_of(modules, name, dtype)) is not None}
     return _Projection(weight, bias, added)
 
 

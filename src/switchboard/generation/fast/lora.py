@@ -1,4 +1,4 @@
-"""What a LoRA adapter adds to projections that read the same input, in two products instead of two each."""
+"""What a LoRA adapter adds to projections that read the same input: one product down for all, one up for each."""
 
 from __future__ import annotations
 
@@ -7,36 +7,41 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch.nn import functional
 
 
 class Lora:
-    """`down` is A of all modules, (ranks, in); `up` is B in blocks, each with its module's scale, (blocks, rank,
-    block); `which` says for each block which module's part it reads."""
+    """`down` is A of all modules, (modules x rank, in), and `up` B of each beside the other with its module's scale,
+    (rank, out of all), both in the type in which the model computes; `sizes` are the modules' outputs."""
 
-    def __init__(self, down: torch.Tensor, up: torch.Tensor, which: Sequence[int]) -> None:
+    def __init__(self, down: torch.Tensor, up: torch.Tensor, sizes: Sequence[int]) -> None:
         self.down = down
         self.up = up
-        self.which = tuple(which)
-        self._reads = None if self.which == tuple(range(len(up))) else torch.tensor(self.which)
+        self.sizes = tuple(sizes)
 
     @property
     def nbytes(self) -> int:
         """What both matrices take."""
         return self.down.nbytes + self.up.nbytes
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """What is added for `x` (rows, in), both float32: (rows, out)."""
-        read = torch.nn.functional.linear(x, self.down)
-        if len(self.up) == 1:
-            return read @ self.up[0]
-        rows = x.shape[0]
-        read = read.view(rows, -1, self.up.shape[1]).transpose(0, 1)
-        if self._reads is not None:
-            read = read.index_select(0, self._reads)
-        return torch.bmm(read, self.up).transpose(0, 1).reshape(rows, -1)
+    @property
+    def blocks(self) -> list[int]:
+        """The number of the module for each of the equal blocks of outputs that no two modules share."""
+        block = math.gcd(*self.sizes)
+        return [number for number, size in enumerate(self.sizes) for _ in range(size // block)]
+
+    def add_to(self, out: torch.Tensor, x: torch.Tensor) -> None:
+        """Add to `out` (rows, out of all) what the adapter makes of `x` (rows, in)."""
+        rank = len(self.up)
+        read = functional.linear(x, self.down)
+        start = 0
+        for number, size in enumerate(self.sizes):
+            end = start + size
+            out[:, start:end].addmm_(read[:, number * rank : (number + 1) * rank], self.up[:, start:end])
+            start = end
 
 
-def lora_of(modules: Sequence[Any], name: str) -> Lora | None:
+def lora_of(modules: Sequence[Any], name: str, dtype: torch.dtype) -> Lora | None:
     """What the adapter `name` adds to PEFT's modules; None where it adds nothing to any of them.
 
     Raises ValueError for adapters of other kinds than plain LoRA, or of different ranks.
@@ -53,12 +58,10 @@ def lora_of(modules: Sequence[Any], name: str) -> Lora | None:
     first, second = [], []
     for module in modules:
         if module in ours:
-            first.append(module.lora_A[name].weight.detach().float())
-            second.append(module.lora_B[name].weight.detach().float() * module.scaling[name])
+            first.append(module.lora_A[name].weight.detach())
+            second.append(module.lora_B[name].weight.detach() * module.scaling[name])
         else:
             first.append(torch.zeros(rank, inputs))
             second.append(torch.zeros(module.out_features, rank))
-    block = math.gcd(*(b.shape[0] for b in second))
-    up = torch.cat([b.view(-1, block, b.shape[1]) for b in second]).transpose(1, 2).contiguous()
-    which = [number for number, b in enumerate(second) for _ in range(b.shape[0] // block)]
-    return Lora(torch.cat(first).contiguous(), up, which)
+    down, up = torch.cat(first).to(dtype), torch.cat(second).t().to(dtype)
+    return Lora(down.contiguous(), up.contiguous(), [len(b) for b in second])

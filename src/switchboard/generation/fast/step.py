@@ -126,25 +126,26 @@ def _norm(x: Any, weight: Any, eps: Any, out: Any, wide: Any) -> None:
 
 @njit(fastmath=_FAST)
 def _add_lora(x: Any, down: Any, up: Any, which: Any, out: Any, scratch: Any) -> None:
-    """Add to `out` (rows, all blocks) in bits what an adapter makes of `x` (rows, in); see lora.Lora for the others."""
-    blocks, rank, block = up.shape
+    """Add to `out` (rows, out) in bits what an adapter makes of `x` (rows, in); see lora.Lora for the others."""
+    rank, outputs = up.shape
+    block = outputs // len(which)
     for row in range(x.shape[0]):
         for n in range(down.shape[0]):
             total = np.float32(0.0)
             for m in range(down.shape[1]):
-                total += down[n, m] * x[row, m]
+                total += _wide(down[n, m]) * x[row, m]
             scratch[n] = total
         made = scratch[down.shape[0] :]
-        for number in range(blocks):
+        for number in range(len(which)):
+            start = number * block
             for m in range(block):
                 made[m] = np.float32(0.0)
             for n in range(rank):
                 factor = scratch[which[number] * rank + n]
                 for m in range(block):
-                    made[m] += factor * up[number, n, m]
+                    made[m] += factor * _wide(up[n, start + m])
             for m in range(block):
-                at = number * block + m
-                out[row, at] = _narrow(_rounded(_wide(out[row, at]) + _rounded(made[m])))
+                out[row, start + m] = _narrow(_rounded(_wide(out[row, start + m]) + _rounded(made[m])))
 
 
 @njit(fastmath=_FAST)
@@ -243,8 +244,8 @@ def step(
     `tokens`, `places` (for the rotary embedding) and `firsts` (what is not padding), each (rows,); `length` tokens are
     in `states` (layers, rows, 2, groups, room, width), which have room for one more. `norms` (2 x layers + 1, hidden);
     `addresses` (1 + layers x 4 x 2,): the kernel's, then those of each projection's weights and scales; `sizes` (4, 2):
-    each projection's outputs and inputs. `lora`: (down, up) of the four projections, each with the layers that have
-    them along the first axis, `which` module each block reads, and `dressed` the number of a layer there, -1 where it
+    each projection's outputs and inputs. `lora`: (down, up) of the four projections in bits, each with the layers that
+    have them along the first axis, `which` module each block of outputs is of, and `dressed` the number of a layer there, -1 where it
     has none. `tables` are the rotary cosines and signed sines (2, places, width).
     """
     rows, hidden = tokens.shape[0], embedding.shape[1]

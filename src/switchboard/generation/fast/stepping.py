@@ -42,7 +42,7 @@ class Stepping:
         self._worn: dict[str | None, tuple[Any, Any, np.ndarray]] = {
             name: _side_by_side(layers, self._sizes) for name, layers in loras.items()
         }
-        blank = tuple(np.zeros((1,) * (3 + n % 2), np.float32) for n in range(8))
+        blank = tuple(np.zeros((1, 1, 1), np.uint16) for _ in range(8))
         nothing = tuple(np.zeros(1, np.int64) for _ in range(4))
         self._worn[None] = (blank, nothing, np.full(len(weights), -1, np.int64))
 
@@ -104,7 +104,7 @@ def _side_by_side(layers: Sequence[Sequence[Lora | None]], sizes: np.ndarray) ->
         raise ValueError("the adapter is on no layer")
     columns: Any = [_filled(column, *size) for column, size in zip(zip(*whole, strict=True), sizes, strict=True)]
     matrices = tuple(_stacked(column, part) for column in columns for part in ("down", "up"))
-    which = tuple(np.array(column[0].which, np.int64) for column in columns)
+    which = tuple(np.array(column[0].blocks, np.int64) for column in columns)
     numbers = iter(range(len(whole)))
     return matrices, which, np.array([next(numbers) if any(row) else -1 for row in layers], np.int64)
 
@@ -114,16 +114,15 @@ def _stacked(column: Sequence[Lora], part: str) -> np.ndarray:
     whole = torch.stack([getattr(lora, part) for lora in column])
     for lora, view in zip(column, whole, strict=True):
         setattr(lora, part, view)
-    stacked: np.ndarray = whole.numpy()
-    return stacked
+    return bits(whole)
 
 
 def _filled(column: Sequence[Lora | None], outputs: int, inputs: int) -> list[Lora]:
     """The column with matrices of zeros where there are none. Raises ValueError where those that are there differ."""
     found = next((lora for lora in column if lora), None)
-    blank = found or Lora(torch.zeros(1, inputs), torch.zeros(1, 1, outputs), [0])
-    zeros = Lora(torch.zeros_like(blank.down), torch.zeros_like(blank.up), blank.which)
+    blank = found or Lora(torch.zeros(1, inputs).bfloat16(), torch.zeros(1, outputs).bfloat16(), [outputs])
+    zeros = Lora(torch.zeros_like(blank.down), torch.zeros_like(blank.up), blank.sizes)
     filled = [lora or copy.copy(zeros) for lora in column]
-    if any(lora.down.shape != blank.down.shape or lora.which != blank.which for lora in filled):
+    if any(lora.down.shape != blank.down.shape or lora.sizes != blank.sizes for lora in filled):
         raise ValueError("the adapter's matrices differ from layer to layer")
     return filled
