@@ -1,4 +1,4 @@
-"""BERT over many short texts without padding: where they are read together, nothing is computed for tokens that are not.
+"""BERT over many short texts at once, without computing anything for padding.
 
 It takes the place of transformers' BertModel where only inference matters: the projections read all tokens of all texts
 as one matrix, and only attention, a small part of the work, is padded.

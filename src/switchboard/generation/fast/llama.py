@@ -238,7 +238,6 @@ class FastLlama:
         data[:, 0, :, start : start + tokens] = turned[:, :, heads:].transpose(1, 2)
         data[:, 1, :, start : start + tokens] = read[:, :, heads + groups :].transpose(1, 2)
         keys, values = (data[:, part, :, : start + tokens].reshape(rows * groups, -1, width) for part in range(2))
-        keys = keys
         # A group's heads read the same keys: (rows x groups, heads of a group, tokens, width).
         queries = turned[:, :, :heads] * width**-0.5
         queries = queries.view(rows, tokens, groups, each, width).permute(0, 2, 3, 1, 4)

@@ -245,8 +245,8 @@ def step(
     in `states` (layers, rows, 2, groups, room, width), which have room for one more. `norms` (2 x layers + 1, hidden);
     `addresses` (1 + layers x 4 x 2,): the kernel's, then those of each projection's weights and scales; `sizes` (4, 2):
     each projection's outputs and inputs. `lora`: (down, up) of the four projections in bits, each with the layers that
-    have them along the first axis, `which` module each block of outputs is of, and `dressed` the number of a layer there, -1 where it
-    has none. `tables` are the rotary cosines and signed sines (2, places, width).
+    have them along the first axis, `which` module each block of outputs is of, and `dressed` the number of a layer
+    there, -1 where it has none. `tables` are the rotary cosines and signed sines (2, places, width).
     """
     rows, hidden = tokens.shape[0], embedding.shape[1]
     inner, across = sizes[3, 1], sizes[1, 1]
