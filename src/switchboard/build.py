@@ -13,6 +13,7 @@ from switchboard.generation.adapters import load_adapters
 from switchboard.generation.fast.llama import fast_version
 from switchboard.generation.local import LocalGenerator
 from switchboard.generation.model import load_model
+from switchboard.memory import give_back
 from switchboard.modes import MODES
 from switchboard.progress import Report
 from switchboard.prompts import system_prompt
@@ -47,6 +48,7 @@ def build(settings: Settings, report: Report) -> Running:
         index_ready = side.submit(open_index, settings, report)
         generator, about = compute(load_generator, settings, report)
         index = index_ready.result()
+    give_back()
     report(f"Knowledge: {index.describe()}")
     return Running(
         switchboard=Switchboard(generator, index, settings.company, settings.quoting),

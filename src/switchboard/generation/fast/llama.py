@@ -21,6 +21,7 @@ from switchboard.generation.fast.lora import Lora, lora_of
 from switchboard.generation.fast.nf4 import Dense, Nf4, Weight
 from switchboard.generation.fast.states import States
 from switchboard.generation.fast.stepping import Stepping, is_compiled
+from switchboard.memory import give_back
 from switchboard.progress import Report, quietly
 
 _log = logging.getLogger(__name__)
@@ -94,6 +95,7 @@ class FastLlama:
         self._rotary = decoder.rotary_emb
         self._turns = self._turned(256)
         self._stepping = self._compiled(adapters)
+        give_back()  # packing takes more memory than what is packed
         self._rough = _rough_head(self._head) if self._stepping else None
         self._later = torch.full((_TOGETHER, _TOGETHER), _FAR).triu(1)
 
