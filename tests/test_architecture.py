@@ -16,7 +16,7 @@ ONLY_IN = {
     "chromadb": ("retrieval/store.py",),
     "sentence_transformers": ("retrieval/embedding.py",),
     "bm25s": ("retrieval/lexical.py",),
-    "torch": ("generation/", "training/", "retrieval/reranker.py", "bench/"),
+    "torch": ("generation/", "training/", "retrieval/reranker.py", "retrieval/packed_bert.py", "bench/"),
     "peft": ("generation/", "training/", "retrieval/reranker.py"),
     "bitsandbytes": ("generation/", "training/"),
     "numba": ("generation/fast/",),

@@ -49,9 +49,9 @@ def read(model: Any, cache: Any, ids: torch.Tensor, pieces: list[int]) -> torch.
 
 
 def near(one: torch.Tensor, other: torch.Tensor) -> bool:
-    """Whether two tensors of logits differ by no more than bfloat16 does: by 1 % of the largest on average."""
+    """Whether two tensors of logits differ by no more than bfloat16 does: by 0.5 % of the largest on average."""
     apart, largest = (one - other).abs(), float(one.abs().max())
-    return bool(apart.mean() < 0.01 * largest and apart.max() < 0.06 * largest)
+    return bool(apart.mean() < 0.005 * largest and apart.max() < 0.12 * largest)
 
 
 @pytest.mark.parametrize("adapter", [None, "polite", "rude"])
@@ -108,6 +108,28 @@ def test_a_long_prompt_attends_in_pieces_as_at_once(dressed: tuple[LoadedModel, 
         later = read(fast, fast.new_cache(), ids, [170, 130])
     assert near(plain, ours)
     assert near(ours, later)
+
+
+def test_texts_of_different_lengths_and_adapters_are_written_together_as_alone(
+    dressed: tuple[LoadedModel, Adapters, FastLlama],
+) -> None:
+    _, _, fast = dressed
+    if not fast.compiled:
+        pytest.skip("single tokens are not compiled on this machine")
+    worn = ["polite", None, "rude", "polite"]
+    alone, together = [], []
+    with torch.inference_mode():
+        for length, adapter in zip([3, 9, 5, 200], worn, strict=True):
+            ids = torch.randint(3, 40_000, (1, length), generator=torch.Generator().manual_seed(length))
+            states = [fast.new_cache(), fast.new_cache()]
+            with wearing(fast, adapter):
+                for state in states:
+                    fast(ids, state, logits_to_keep=1)
+                alone.append(fast(torch.tensor([[7]]), states[0]).logits[0, -1].float())
+            together.append(states[1])
+        found = fast.step_each([7] * 4, together, worn, likeliest=False).float()
+    assert [state.length for state in together] == [4, 10, 6, 201]
+    assert all(near(one, row) for one, row in zip(alone, found, strict=True))
 
 
 def test_what_is_forgotten_copied_or_repeated_is_as_if_read_so(

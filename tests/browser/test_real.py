@@ -16,13 +16,14 @@ from urllib.request import urlopen
 import pytest
 from gradio_client import Client
 from playwright.sync_api import BrowserContext, Page, expect
-from steps import LAST, answer, ask, begun, choose, finished
+from steps import LAST, answer, ask, choose, finished
 
 from switchboard.settings import ROOT
 
 pytestmark = pytest.mark.real
 
 PRICE = "How much is Fibre 500 a month?"
+ASIDE = ", as my house is old and the street is long and nobody could tell me" * 25
 
 
 @pytest.fixture(scope="module")
@@ -115,21 +116,12 @@ def test_stop_frees_the_model_for_the_next_question(visitor: BrowserContext, fre
     page = visitor.new_page()
     page.goto(free_url)
     page.wait_for_selector(".welcome")
-    # The untuned model goes on until it may not: as many tokens as it takes to stop it in the middle.
-    choose(page, "Base")
-    page.locator('[data-action="settings"]').click()
-    page.locator("#setting-max_tokens input[type=number]").fill("512")
-    page.locator("#setting-max_tokens input[type=number]").press("Tab")
-    page.keyboard.press("Escape")
-    ask(page, "Explain everything about moving home, step by step.", wait=False)
-    begun(page)
+    # So long a question that reading it takes a while on a fast machine too, and an answer not in taught replies.
+    choose(page, "Fine-tuned")
+    ask(page, f"Explain everything about moving home{ASIDE * 4}.", wait=False)
     page.locator("#stop").click()
     finished(page)
     expect(page.locator(f"{LAST} .badge")).to_have_text("Stopped")
-    page.locator('[data-action="settings"]').click()
-    page.locator("#reset").click()
-    expect(page.locator("#setting-max_tokens input[type=number]")).not_to_have_value("512")
-    page.keyboard.press("Escape")
     began = time.monotonic()
     ask(page, "Hello")
     assert time.monotonic() - began < 30
@@ -137,10 +129,9 @@ def test_stop_frees_the_model_for_the_next_question(visitor: BrowserContext, fre
 
 def test_stop_frees_the_model_while_it_looks_for_what_it_was_taught(real_page: Page) -> None:
     choose(real_page, "Fine-tuned")
-    # Long questions, so that looking for the three replies takes seconds on a fast machine too.
-    aside = ", as my house is old and the street is long and nobody could tell me" * 25
+    # Looking for the replies to three long questions takes seconds on a fast machine too.
     asked = ("How much is Fibre 500 a month", "And when are home bills issued", "And what is the late payment fee")
-    ask(real_page, " ".join(f"{question}{aside}?" for question in asked), wait=False)
+    ask(real_page, " ".join(f"{question}{ASIDE}?" for question in asked), wait=False)
     real_page.wait_for_timeout(1000)
     began = time.monotonic()
     real_page.locator("#stop").click()

@@ -137,10 +137,12 @@ class FastLlama:
         start = past_key_values.length
         data = past_key_values.make_room(rows, tokens)
         end = start + tokens
-        if end > self._turns.shape[1]:
-            self._turns = self._turned(max(end, 2 * self._turns.shape[1]))
+        self._turn_to(end)
         if tokens == 1 and rows <= _STEP_ROWS and self._stepping:
-            x = self._stepping(input_ids[:, 0], start, data, self._turns, self.adapter, attention_mask, position_ids)
+            firsts = None if attention_mask is None else (attention_mask == 0).sum(1).tolist()
+            at = None if position_ids is None else position_ids[:, -1].tolist()
+            worn = [self.adapter] * rows
+            x = self._stepping(input_ids[:, 0].tolist(), past_key_values.rows(), self._turns, worn, firsts, at)
             past_key_values.length = end
             return SimpleNamespace(logits=self._logits(x, likeliest)[:, None])
         places = slice(start, end) if position_ids is None else position_ids
@@ -160,6 +162,22 @@ class FastLlama:
         past_key_values.length = end
         x = self._rms(x, self._norm).view(rows, -1, x.shape[-1])
         return SimpleNamespace(logits=torch.nn.functional.linear(x, self._head))
+
+    def step_each(
+        self, tokens: Sequence[int], states: Sequence[States], adapters: Sequence[str | None], likeliest: bool
+    ) -> torch.Tensor:
+        """Read one token of each of several texts, each after its own states and with its own adapter, None for none;
+        logits (texts, vocabulary). Raises ValueError where single tokens are not computed the compiled way."""
+        if not self._stepping:
+            raise ValueError("there is no compiled step")
+        for state in states:
+            state.make_room(1, 1)
+        self._turn_to(max(state.length for state in states) + 1)
+        rows = [row for state in states for row in state.rows()]
+        x = self._stepping(tokens, rows, self._turns, adapters)
+        for state in states:
+            state.length += 1
+        return self._logits(x, likeliest)
 
     @property
     def compiled(self) -> bool:
@@ -263,6 +281,11 @@ class FastLlama:
         scales = (exact.square().mean(-1, keepdim=True) + self._eps).rsqrt()
         normed: torch.Tensor = weight * (exact * scales).to(x.dtype)
         return normed
+
+    def _turn_to(self, end: int) -> None:
+        """Have the rotary embedding for so many places."""
+        if end > self._turns.shape[1]:
+            self._turns = self._turned(max(end, 2 * self._turns.shape[1]))
 
     def _turned(self, places: int) -> torch.Tensor:
         """Cosines and sines of the rotary embedding for the first places, (2, places, width), in float32 for the

@@ -6,12 +6,23 @@ each token copies all that was read before it.
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import torch
 
 _ROOM = 128
 """Tokens to have room for beyond those that are there, whenever room is made."""
+
+
+class Row(NamedTuple):
+    """Where a row's keys and values are: the address of the first layer's (2, heads, room, width), the bytes from
+    there to the next layer's, the room, and how many tokens are there."""
+
+    address: int
+    further: int
+    room: int
+    length: int
 
 
 class States:
@@ -37,6 +48,14 @@ class States:
                 grown[..., : self.length, :] = self._filled()
             self.data = grown
         return self.data
+
+    def rows(self) -> list[Row]:
+        """Where each row lies in memory."""
+        assert self.data is not None
+        _, rows, *block = self.data.shape
+        each = math.prod(block) * self.data.element_size()
+        start, room = self.data.data_ptr(), self.data.shape[4]
+        return [Row(start + row * each, rows * each, room, self.length) for row in range(rows)]
 
     def crop(self, tokens: int) -> None:
         """Forget the last tokens; `tokens` is their number below zero, as transformers has it."""

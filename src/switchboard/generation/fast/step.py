@@ -7,7 +7,7 @@ bitsandbytes, on all cores; the rest is little and runs on one.
 bfloat16 numbers are held as their 16 bits (uint16) and rounded where transformers' own model rounds.
 """
 
-# mypy: disable-error-code="call-arg, var-annotated, import-untyped"
+# mypy: disable-error-code="call-arg, var-annotated, import-untyped, attr-defined, no-untyped-call"
 # The intrinsics' first argument is the compiler's, and llvmlite has no types.
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import float32, int64, njit, uint32, void
+from numba import carray, float32, int64, njit, types, uint16, uint32, void
 from numba.extending import intrinsic
 
 from switchboard.generation.fast.nf4 import BLOCK
@@ -81,6 +81,16 @@ def _rounded(number: Any) -> Any:
     return _as_float(bits & uint32(0xFFFF0000))
 
 
+@intrinsic
+def _halves_at(_typing: Any, _address: Any) -> Any:
+    """An address as that of 16-bit numbers."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], ir.IntType(16).as_pointer())
+
+    return types.CPointer(uint16)(int64), generate
+
+
 @njit(inline="always", fastmath=_FAST)
 def _wide(half: Any) -> Any:
     """bfloat16 bits as a float32."""
@@ -126,26 +136,33 @@ def _norm(x: Any, weight: Any, eps: Any, out: Any, wide: Any) -> None:
 
 @njit(fastmath=_FAST)
 def _add_lora(x: Any, down: Any, up: Any, which: Any, out: Any, scratch: Any) -> None:
-    """Add to `out` (rows, out) in bits what an adapter makes of `x` (rows, in); see lora.Lora for the others."""
+    """Add to one row's `out` (out,) in bits what an adapter makes of its `x` (in,); see lora.Lora for the others."""
     rank, outputs = up.shape
     block = outputs // len(which)
+    for n in range(down.shape[0]):
+        total = np.float32(0.0)
+        for m in range(down.shape[1]):
+            total += _wide(down[n, m]) * x[m]
+        scratch[n] = total
+    made = scratch[down.shape[0] :]
+    for number in range(len(which)):
+        start = number * block
+        for m in range(block):
+            made[m] = np.float32(0.0)
+        for n in range(rank):
+            factor = scratch[which[number] * rank + n]
+            for m in range(block):
+                made[m] += factor * _wide(up[n, start + m])
+        for m in range(block):
+            out[start + m] = _narrow(_rounded(_wide(out[start + m]) + _rounded(made[m])))
+
+
+@njit
+def _add_loras(x: Any, lora: Any, which: Any, worn: Any, out: Any, scratch: Any) -> None:
+    """The same for the rows (rows, in) that wear one: `worn` (rows,) says where it is among `lora`, -1 for none."""
     for row in range(x.shape[0]):
-        for n in range(down.shape[0]):
-            total = np.float32(0.0)
-            for m in range(down.shape[1]):
-                total += _wide(down[n, m]) * x[row, m]
-            scratch[n] = total
-        made = scratch[down.shape[0] :]
-        for number in range(len(which)):
-            start = number * block
-            for m in range(block):
-                made[m] = np.float32(0.0)
-            for n in range(rank):
-                factor = scratch[which[number] * rank + n]
-                for m in range(block):
-                    made[m] += factor * _wide(up[n, start + m])
-            for m in range(block):
-                out[row, start + m] = _narrow(_rounded(_wide(out[row, start + m]) + _rounded(made[m])))
+        if worn[row] >= 0:
+            _add_lora(x[row], lora[0][worn[row]], lora[1][worn[row]], which, out[row], scratch)
 
 
 @njit(fastmath=_FAST)
@@ -226,30 +243,32 @@ def step(
     tokens: Any,
     places: Any,
     firsts: Any,
-    length: Any,
+    states: Any,
     embedding: Any,
     norms: Any,
     addresses: Any,
     sizes: Any,
     lora: Any,
     which: Any,
-    dressed: Any,
+    worn: Any,
     tables: Any,
-    states: Any,
     eps: Any,
     out: Any,
 ) -> None:
     """Read one token a row, and write the last layer's normed output into `out` (rows, hidden), as bits.
 
-    `tokens`, `places` (for the rotary embedding) and `firsts` (what is not padding), each (rows,); `length` tokens are
-    in `states` (layers, rows, 2, groups, room, width), which have room for one more. `norms` (2 x layers + 1, hidden);
-    `addresses` (1 + layers x 4 x 2,): the kernel's, then those of each projection's weights and scales; `sizes` (4, 2):
-    each projection's outputs and inputs. `lora`: (down, up) of the four projections in bits, each with the layers that
-    have them along the first axis, `which` module each block of outputs is of, and `dressed` the number of a layer
-    there, -1 where it has none. `tables` are the rotary cosines and signed sines (2, places, width).
+    `tokens`, `places` (for the rotary embedding) and `firsts` (what is not padding), each (rows,). `states` (rows, 4)
+    say where each row's keys and values are: the address of the first layer's (2, groups, room, width), how many bytes
+    further the next layer's are, the room, which is for one token more than are there, and how many are there. `norms`
+    (2 x layers + 1, hidden); `addresses` (1 + layers x 4 x 2,): the kernel's, then those of each projection's weights
+    and scales; `sizes` (4, 2): each projection's outputs and inputs. `lora`: (down, up) of the four projections in
+    bits, each with one layer of one adapter after the other along the first axis, `which` module each block of outputs
+    is of, and `worn` (rows, layers) where each row's is there, -1 where it has none. `tables` are the rotary cosines
+    and signed sines (2, places, width).
     """
     rows, hidden = tokens.shape[0], embedding.shape[1]
-    inner, across = sizes[3, 1], sizes[1, 1]
+    inner, across, width = sizes[3, 1], sizes[1, 1], tables.shape[2]
+    groups = (sizes[0, 0] - across) // (2 * width)
     x = np.empty((rows, hidden), np.float32)
     for row in range(rows):
         for n in range(hidden):
@@ -260,28 +279,27 @@ def step(
     read_inner, wide_inner = np.empty((rows, inner), np.uint16), np.empty((rows, inner), np.float32)
     qkv, back = np.empty((rows, sizes[0, 0]), np.uint16), np.empty((rows, hidden), np.uint16)
     gates = np.empty((rows, sizes[2, 0]), np.uint16)
-    scratch = np.empty(across + length + 1 + 2 * sizes[2, 0], np.float32)
+    scratch = np.empty(across + states[:, 3].max() + 1 + 2 * sizes[2, 0], np.float32)
     kernel = addresses[0]
-    for layer in range(states.shape[0]):
-        worn = dressed[layer]
+    for layer in range(norms.shape[0] // 2):
         at = 1 + layer * 8
+        wears = worn[:, layer]
         _norm(x, norms[2 * layer], eps, read, wide)
         _product(kernel, addresses[at : at + 2], read, qkv)
-        if worn >= 0:
-            _add_lora(wide, lora[0][worn], lora[1][worn], which[0], qkv, scratch)
+        _add_loras(wide, lora[0:2], which[0], wears, qkv, scratch)
         for row in range(rows):
             cos, sin = tables[0, places[row]], tables[1, places[row]]
-            _attend(qkv[row], states[layer, row], length, firsts[row], cos, sin, wide_seen[row], scratch)
+            start, further, room, length = states[row]
+            held = carray(_halves_at(start + layer * further), (2, groups, room, width))
+            _attend(qkv[row], held, length, firsts[row], cos, sin, wide_seen[row], scratch)
             for n in range(across):
                 read_seen[row, n] = _narrow(wide_seen[row, n])
         _product(kernel, addresses[at + 2 : at + 4], read_seen, back)
-        if worn >= 0:
-            _add_lora(wide_seen, lora[2][worn], lora[3][worn], which[1], back, scratch)
+        _add_loras(wide_seen, lora[2:4], which[1], wears, back, scratch)
         _add(x, back)
         _norm(x, norms[2 * layer + 1], eps, read, wide)
         _product(kernel, addresses[at + 4 : at + 6], read, gates)
-        if worn >= 0:
-            _add_lora(wide, lora[4][worn], lora[5][worn], which[2], gates, scratch)
+        _add_loras(wide, lora[4:6], which[2], wears, gates, scratch)
         for row in range(rows):
             for n in range(inner):
                 gate = _wide(gates[row, n])
@@ -290,7 +308,6 @@ def step(
                 wide_inner[row, n] = value
                 read_inner[row, n] = _narrow(value)
         _product(kernel, addresses[at + 6 : at + 8], read_inner, back)
-        if worn >= 0:
-            _add_lora(wide_inner, lora[6][worn], lora[7][worn], which[3], back, scratch)
+        _add_loras(wide_inner, lora[6:8], which[3], wears, back, scratch)
         _add(x, back)
-    _norm(x, norms[2 * states.shape[0]], eps, out, wide)
+    _norm(x, norms[norms.shape[0] - 1], eps, out, wide)

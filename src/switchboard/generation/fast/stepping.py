@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from switchboard.generation.fast.lora import Lora
 from switchboard.generation.fast.nf4 import Nf4
+from switchboard.generation.fast.states import Row
+
+
+class Family(NamedTuple):
+    """Adapters of the same shapes, as step.step reads them: their matrices, the modules that blocks of outputs are of,
+    and for each adapter where each layer's are, -1 where it has none."""
+
+    matrices: tuple[np.ndarray, ...]
+    which: tuple[np.ndarray, ...]
+    worn: dict[str, np.ndarray]
 
 
 class Stepping:
@@ -39,47 +50,60 @@ class Stepping:
         )
         self._sizes = np.array([[weight.rows, weight.columns] for weight in weights[0]], np.int64)
         self._eps = np.float32(eps)
-        self._worn: dict[str | None, tuple[Any, Any, np.ndarray]] = {
-            name: _side_by_side(layers, self._sizes) for name, layers in loras.items()
-        }
-        blank = tuple(np.zeros((1, 1, 1), np.uint16) for _ in range(8))
-        nothing = tuple(np.zeros(1, np.int64) for _ in range(4))
-        self._worn[None] = (blank, nothing, np.full(len(weights), -1, np.int64))
+        self._families = _families(loras, self._sizes)
+        self._family = {name: family for family in self._families for name in family.worn}
+        self._bare = np.full(len(weights), -1, np.int64)
 
     def __call__(
         self,
-        tokens: torch.Tensor,
-        length: int,
-        states: torch.Tensor,
+        tokens: Sequence[int],
+        states: Sequence[Row],
         tables: torch.Tensor,
-        adapter: str | None,
-        mask: torch.Tensor | None,
-        places: torch.Tensor | None,
+        adapters: Sequence[str | None],
+        firsts: Sequence[int] | None = None,
+        places: Sequence[int] | None = None,
     ) -> torch.Tensor:
-        """The normed output after one token a row, (rows, hidden) in bfloat16; `tokens` (rows,)."""
+        """The normed output after one token a row, (rows, hidden) in bfloat16.
+
+        `firsts` are the places of the first tokens that are not padding, and `places` those of the new ones for the
+        rotary embedding, both by default as without padding.
+        """
         rows = len(tokens)
         out = torch.empty(rows, self._embedding.shape[1], dtype=torch.bfloat16)
-        firsts = np.zeros(rows, np.int64) if mask is None else (mask == 0).sum(1).numpy()
-        at = np.full(rows, length, np.int64) if places is None else np.ascontiguousarray(places[:, -1].numpy())
-        lora, which, dressed = self._worn[adapter]
-        self._step(
-            tokens.numpy(),
-            at,
-            firsts,
-            length,
-            self._embedding,
-            self._norms,
-            self._addresses,
-            self._sizes,
-            lora,
-            which,
-            dressed,
-            tables.numpy(),
-            bits(states),
-            self._eps,
-            bits(out),
-        )
+        places = places or [row.length for row in states]
+        ids, at, first = (np.array(numbers, np.int64) for numbers in (tokens, places, firsts or [0] * rows))
+        where = np.array(states, np.int64)
+        for family, some in self._by_family(adapters):
+            worn = np.array([family.worn.get(adapters[row] or "", self._bare) for row in some], np.int64)
+            made = torch.empty(len(some), out.shape[1], dtype=torch.bfloat16)
+            self._step(
+                ids[some],
+                at[some],
+                first[some],
+                where[some],
+                self._embedding,
+                self._norms,
+                self._addresses,
+                self._sizes,
+                family.matrices,
+                family.which,
+                worn,
+                tables.numpy(),
+                self._eps,
+                bits(made),
+            )
+            out[some] = made
         return out
+
+    def _by_family(self, adapters: Sequence[str | None]) -> list[tuple[Family, list[int]]]:
+        """The rows that are computed together: those whose adapters have the same shapes, the bare ones with any."""
+        found: dict[int, list[int]] = {}
+        numbers = {id(family): number for number, family in enumerate(self._families)}
+        worn = [numbers[id(self._family[name])] if name else None for name in adapters]
+        usual = next((number for number in worn if number is not None), 0)
+        for row, number in enumerate(worn):
+            found.setdefault(usual if number is None else number, []).append(row)
+        return [(self._families[number], some) for number, some in found.items()]
 
 
 def is_compiled() -> bool:
@@ -94,19 +118,33 @@ def bits(numbers: torch.Tensor) -> np.ndarray:
     return numbers.view(torch.int16).numpy().view(np.uint16)
 
 
-def _side_by_side(layers: Sequence[Sequence[Lora | None]], sizes: np.ndarray) -> tuple[Any, Any, np.ndarray]:
-    """An adapter as step.step reads it: its matrices, the modules that their blocks read, and which layers have it.
+def _families(loras: Mapping[str, Sequence[Sequence[Lora | None]]], sizes: np.ndarray) -> list[Family]:
+    """Adapters (layers x 4) of the same shapes side by side; one family without any where there are none.
 
-    A projection that it leaves alone in a layer where it is on others gets zeros.
+    A projection that an adapter leaves alone in a layer where it is on others gets zeros.
     """
-    whole = [row for row in layers if any(row)]
-    if not whole:
-        raise ValueError("the adapter is on no layer")
-    columns: Any = [_filled(column, *size) for column, size in zip(zip(*whole, strict=True), sizes, strict=True)]
-    matrices = tuple(_stacked(column, part) for column in columns for part in ("down", "up"))
-    which = tuple(np.array(column[0].blocks, np.int64) for column in columns)
-    numbers = iter(range(len(whole)))
-    return matrices, which, np.array([next(numbers) if any(row) else -1 for row in layers], np.int64)
+    by_shape: dict[Any, list[str]] = {}
+    columns: dict[str, list[list[Lora]]] = {}
+    for name, layers in loras.items():
+        whole = [row for row in layers if any(row)]
+        if not whole:
+            raise ValueError("the adapter is on no layer")
+        parts = zip(zip(*whole, strict=True), sizes, strict=True)
+        columns[name] = [_filled(column, *size) for column, size in parts]
+        shape = tuple((column[0].down.shape, column[0].up.shape, column[0].sizes) for column in columns[name])
+        by_shape.setdefault(shape, []).append(name)
+    families = []
+    for names in by_shape.values():
+        together = [[lora for name in names for lora in columns[name][part]] for part in range(len(sizes))]
+        matrices = tuple(_stacked(column, part) for column in together for part in ("down", "up"))
+        which = tuple(np.array(column[0].blocks, np.int64) for column in together)
+        numbers = itertools.count()
+        worn = {name: np.array([next(numbers) if any(row) else -1 for row in loras[name]]) for name in names}
+        families.append(Family(matrices, which, worn))
+    if not families:
+        blank = tuple(np.zeros((1, 1, 1), np.uint16) for _ in range(2 * len(sizes)))
+        families.append(Family(blank, tuple(np.zeros(1, np.int64) for _ in sizes), {}))
+    return families
 
 
 def _stacked(column: Sequence[Lora], part: str) -> np.ndarray:
