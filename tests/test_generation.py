@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -17,6 +18,7 @@ from transformers import LlamaForCausalLM
 from switchboard.build import load_generator
 from switchboard.errors import ModelError
 from switchboard.generation.adapters import CONFIG, WEIGHTS, load_adapters
+from switchboard.generation.fast.llama import fast_version
 from switchboard.generation.local import LocalGenerator
 from switchboard.generation.model import load_model, same_base
 from switchboard.progress import quietly
@@ -35,9 +37,10 @@ def settings(tiny_settings: Settings) -> Settings:
     return tiny_settings
 
 
-def engine(settings: Settings) -> LocalGenerator:
+def engine(settings: Settings, fast: bool = False) -> LocalGenerator:
     base = load_model(settings, quietly)
-    return LocalGenerator(base, load_adapters(base, settings.adapters))
+    adapters = load_adapters(base, settings.adapters)
+    return LocalGenerator(base, adapters, fast_version(adapters.model, list(adapters.loaded)) if fast else None)
 
 
 def test_a_batch_is_answered_as_one_by_one(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,29 +223,49 @@ def test_a_template_without_a_system_role_reads_it_with_the_first_question(setti
     assert say(generator, conversation("hello", "hi", "bye"))
 
 
+@pytest.mark.parametrize("fast", [False, True])
 def test_closing_the_stream_stops_the_model_within_one_token(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, fast: bool
 ) -> None:
-    generator = engine(settings)
-    stream = generator.stream(conversation("hello"), SHORT, None)
+    generator = engine(settings, fast)
+    read: list[int] = []
+    for owner, name in [(generator, "_forward"), *([(generator.fast, "step_each")] if fast else [])]:
+        original = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *a, _do=original, **k: read.append(1) or _do(*a, **k))
+    stream = generator.stream(conversation("hello"), replace(SHORT, max_tokens=512), None)
     list(islice(stream, 3))
-    forwards: list[int] = []
-    original = generator._forward
-    monkeypatch.setattr(generator, "_forward", lambda *args: forwards.append(1) or original(*args))
     stream.close()  # type: ignore[attr-defined]
-    assert forwards == []
+    until_then = len(read)
+    time.sleep(0.3)
+    assert len(read) <= until_then + 1
     assert say(generator, conversation("hello")), "the lock is free again"
 
 
 def test_whoever_waits_is_told_so_and_may_leave_the_line(settings: Settings) -> None:
     generator = engine(settings)
-    answered = generator.stream(conversation("hello"), SHORT, None)
-    next(answered)
-    waiting = generator.stream(conversation("me too"), SHORT, None)
-    assert next(waiting).waiting
-    waiting.close()  # type: ignore[attr-defined]
-    answered.close()  # type: ignore[attr-defined]
+    with generator._line.turn():
+        waiting = generator.stream(conversation("me too"), SHORT, None)
+        assert next(waiting).waiting
+        waiting.close()  # type: ignore[attr-defined]
     assert not next(iter(generator.stream(conversation("and me"), SHORT, None))).waiting
+
+
+def test_answers_are_written_side_by_side_as_alone(settings: Settings) -> None:
+    make_adapter(settings, "polite", seed=1)
+    generator = engine(settings, fast=True)
+    if not generator.fast or not generator.fast.compiled:
+        pytest.skip("single tokens are not compiled on this machine, so answers follow each other")
+    asked = [(f"hello {number}", adapter) for number, adapter in enumerate([None, "polite", "polite", None])]
+
+    def answer(question: str, adapter: str | None) -> list[str]:
+        return [token.text for token in generator.stream(conversation(question), SHORT, adapter) if not token.waiting]
+
+    alone = [answer(*one) for one in asked]
+    streams = [generator.stream(conversation(question), SHORT, adapter) for question, adapter in asked]
+    begun = [next(stream) for stream in streams]
+    assert not any(token.waiting for token in begun)
+    together = [[first.text, *(token.text for token in stream)] for first, stream in zip(begun, streams, strict=True)]
+    assert [row[:4] for row in together] == [row[:4] for row in alone]
 
 
 def test_sampling_varies_and_length_is_bounded(settings: Settings) -> None:

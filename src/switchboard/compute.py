@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 _Result = TypeVar("_Result")
@@ -34,3 +34,8 @@ def compute(function: Callable[..., _Result], *arguments: Any) -> _Result:
     if threading.current_thread().name.startswith(_NAME):
         return function(*arguments)
     return _THREAD.submit(function, *arguments).result()
+
+
+def compute_later(function: Callable[..., _Result], *arguments: Any) -> Future[_Result]:
+    """Have a function called in the computing thread, after all that was asked of it before."""
+    return _THREAD.submit(function, *arguments)

@@ -9,6 +9,7 @@ whether they come from the cache or not, so an answer does not depend on what wa
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import replace
@@ -25,12 +26,14 @@ from switchboard.generation.adapters import Adapters, wearing
 from switchboard.generation.batch import batches, complete_batch
 from switchboard.generation.decline import DeclineRule, log_probability
 from switchboard.generation.fast.llama import FastLlama
+from switchboard.generation.fast.states import States
 from switchboard.generation.figures import FigureLimit, FigureTokens
 from switchboard.generation.line import Line
 from switchboard.generation.model import LoadedModel
 from switchboard.generation.prefix_cache import Cache, PrefixCache
 from switchboard.generation.quoting import write
 from switchboard.generation.replies import Choice, Replies, choose, measure_priors
+from switchboard.generation.together import Choose, Together
 from switchboard.types import Completion, GenerationSettings, Grounding, Message, Quote, Token
 
 _GREEDY = 0.001
@@ -50,6 +53,7 @@ class LocalGenerator:
         self._adapters = adapters
         self._tokenizer = base.tokenizer
         self._line = Line()
+        self._together = Together(fast) if fast and fast.compiled else None
         self._prefixes = PrefixCache()
         self._figure_tokens = FigureTokens(base.tokenizer)
         stops = self._model.generation_config.eos_token_id
@@ -118,14 +122,55 @@ class LocalGenerator:
                 quoting = self._quoting(logits, cache, grounding.quotes, Token("", len(ids), reused))
                 yield from islice(quoting, settings.max_tokens)
                 return
-            for _ in range(settings.max_tokens):
-                logits = rule.forbid(said.tokens, logits) if rule else logits
-                token = _choose(limit.apply(said.text, logits) if limit else logits, settings.temperature)
-                if token in self._stop_ids:
-                    break
-                yield Token(said.add(token), len(ids), reused)
-                likeliest = limit is None and settings.temperature < _GREEDY
-                logits = compute(self._forward, [token], cache, likeliest)
+            yield from self._writing(logits, cache, settings, limit, rule, adapter, Token("", len(ids), reused), held)
+
+    def _writing(
+        self,
+        logits: torch.Tensor,
+        cache: Cache,
+        settings: GenerationSettings,
+        limit: FigureLimit | None,
+        rule: DeclineRule | None,
+        adapter: str | None,
+        like: Token,
+        held: ExitStack,
+    ) -> Iterator[Token]:
+        """An answer in the model's own words after what is in `cache`; tokens are counted as `like` counts them.
+
+        `held` is closed as soon as others may have their turn.
+        """
+        chosen = _Spoken(self._tokenizer)
+
+        def choose(logits: torch.Tensor) -> int | None:
+            logits = rule.forbid(chosen.tokens, logits) if rule else logits
+            token = _choose(limit.apply(chosen.text, logits) if limit else logits, settings.temperature)
+            if limit or rule:
+                chosen.add(token)
+            return None if token in self._stop_ids else token
+
+        exact = limit is not None or settings.temperature >= _GREEDY
+        said = _Spoken(self._tokenizer)
+        if self._together and isinstance(cache, States):
+            while not self._together.free:
+                yield replace(like, waiting=1, wait_seconds=self._line.seconds)
+                time.sleep(WAIT_SECONDS)
+            written = self._together.begin(logits, cache, adapter, choose, exact, settings.max_tokens)
+            held.close()
+        else:
+            written = self._alone(logits, cache, choose, exact, settings.max_tokens)
+        with closing(written):  # type: ignore[type-var]
+            for token in written:
+                yield replace(like, text=said.add(token))
+
+    def _alone(self, logits: torch.Tensor, cache: Cache, choose: Choose, exact: bool, most: int) -> Iterator[int]:
+        """One token after the other."""
+        for number in range(most):
+            token = choose(logits)
+            if token is None:
+                return
+            yield token
+            if number + 1 < most:
+                logits = compute(self._forward, [token], cache, not exact)
 
     def complete(
         self,
