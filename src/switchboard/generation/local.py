@@ -1,9 +1,8 @@
 """The local engine: turns messages into tokens on the one model in memory.
 
 One request runs at a time, in the order they came, because the adapter that is on is a property of the shared model.
-The engine reads the prompt in pieces that end where messages end and keeps the state after each piece, so that the
-next turn, or the next visitor with the same system prompt, need not have it read again. The pieces are the same
-whether they come from the cache or not, so an answer does not depend on what was asked before it.
+The engine keeps the states after each message of a prompt, so that the next turn, or the next visitor with the same
+system prompt, need not have it read again.
 """
 
 from __future__ import annotations
@@ -297,14 +296,21 @@ class LocalGenerator:
 
     @torch.inference_mode()
     def _read(self, ids: list[int], ends: list[int], adapter: str | None) -> tuple[torch.Tensor, Cache, int]:
-        """Read the prompt piece by piece; returns the last logits, the cache and how many tokens were reused."""
+        """Read the prompt; returns the last logits, the cache and how many tokens were reused.
+
+        transformers' states can be kept only where they stand, so it reads piece by piece; the fast decoder's hold all
+        that was before, and each piece less has the weights expanded once less.
+        """
         reused, cache = self._prefixes.longest(adapter, ids, ends) or (0, self._new_cache())
         logits = torch.empty(0)
         start = reused
-        for end in (end for end in ends if end > reused):
+        for end in ends[-1:] if self._fast else [end for end in ends if end > reused]:
             logits = self._forward(ids[start:end], cache)
             start = end
             if end < len(ids):
+                self._prefixes.keep(adapter, ids[:end], cache)
+        if self._fast:
+            for end in (end for end in ends[:-1] if end > reused):
                 self._prefixes.keep(adapter, ids[:end], cache)
         return logits, cache, reused
 

@@ -41,18 +41,19 @@ class PrefixCache:
         return None
 
     def keep(self, adapter: str | None, ids: Sequence[int], cache: Cache) -> None:
-        """Keep a copy of the state after `ids`."""
+        """Keep a copy of the state after `ids`; the fast decoder's may have gone on since."""
         key = (adapter, tuple(ids))
         if key in self._kept:
             self._kept.move_to_end(key)
             return
-        size = _bytes_of(cache)
+        copied = cache.beginning(len(ids)) if isinstance(cache, States) else copy.deepcopy(cache)
+        size = _bytes_of(copied)
         if size == 0 or size > self._max_bytes:
             return
         while self._kept and self.bytes + size > self._max_bytes:
             _, (_, freed) = self._kept.popitem(last=False)
             self.bytes -= freed
-        self._kept[key] = (copy.deepcopy(cache), size)
+        self._kept[key] = (copied, size)
         self.bytes += size
 
 

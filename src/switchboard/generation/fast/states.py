@@ -71,13 +71,17 @@ class States:
         if self.data is not None and rows.tolist() != list(range(self.data.shape[1])):
             self.data = self.data.index_select(1, rows)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> States:
+    def beginning(self, tokens: int) -> States:
+        """A copy of what was there after so many tokens."""
         layers, heads, width = self._shape
         copied = States(layers, heads, width, self._dtype)
-        copied.length = self.length
+        copied.length = tokens
         if self.data is not None:
-            copied.data = self._filled().clone()
+            copied.data = self.data[..., :tokens, :].clone()
         return copied
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> States:
+        return self.beginning(self.length)
 
     def _filled(self) -> torch.Tensor:
         assert self.data is not None

@@ -197,6 +197,7 @@ def _attend(read: Any, states: Any, place: Any, first: Any, cos: Any, sin: Any, 
     query = scratch[: heads * width]
     scores = scratch[heads * width :]
     _turn(read, states, place, cos, sin, query)
+    first = min(first, place)  # padding sees itself, which nobody looks at
     length = place + 1 - first
     for head in range(heads):
         group = head // each
