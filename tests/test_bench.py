@@ -60,9 +60,11 @@ def test_a_short_run_measures_everything(tmp_path: Path) -> None:
     from switchboard.progress import quietly  # noqa: PLC0415
     from switchboard.settings import Settings  # noqa: PLC0415
 
-    measured = measure(Settings(), None, 1, 6, quietly, visits=1)
+    measured = measure(Settings(), None, 1, 6, quietly, visits=1, sizes=[500])
     assert {engine for work in measured["turns"].values() for engine in work} == {"switchboard", "transformers"}
     assert measured["greedy"]["prompts"] == 6
     assert measured["greedy"]["largest_gap"] < 1.0
-    assert measured["w4"]["together"]["visitors"] == 8
+    assert measured["w4"]["as shipped"]["together"]["visitors"] == 8
+    assert [row["passages"] for row in measured["retrieval_ms"].values()][-1] == 500
+    assert 0 < measured["at_rest_mib"] <= measured["peak_mib_without_peers"]
     json.dumps(measured)

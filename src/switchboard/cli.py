@@ -237,12 +237,14 @@ def bench(
         "docs/bench.json"
     ),
     prompts: Annotated[int, typer.Option(help="Prompts that both decoders answer, to be compared.", min=0)] = 200,
+    sizes: Annotated[str, typer.Option(help="Passages of the made-up indexes that are searched in.")] = "1000,100000",
 ) -> None:
     """Time our decoder, transformers' own and llama.cpp on the same turns, by turns, and say how they compare."""
     from switchboard.bench.command import measure  # noqa: PLC0415
     from switchboard.bench.written import table, write  # noqa: PLC0415
 
-    found = measure(Settings.from_environment(), peers, rounds, prompts, to_stderr)
+    wanted = [int(size) for size in sizes.split(",") if size.strip().isdigit()]
+    found = measure(Settings.from_environment(), peers, rounds, prompts, to_stderr, sizes=wanted)
     write(found, out)
     print(table(found))
 

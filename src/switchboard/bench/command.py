@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from switchboard import assets
-from switchboard.bench import engines, run
+from switchboard.bench import engines, run, searches
 from switchboard.bench.same import compare
 from switchboard.bench.work import works
 from switchboard.build import build
 from switchboard.compute import compute
 from switchboard.errors import SettingsError
-from switchboard.evaluation.machine import machine, peak_mib
+from switchboard.evaluation.machine import machine, peak_mib, resident_mib
 from switchboard.evaluation.questions import read_questions
 from switchboard.generation.adapters import load_adapters
 from switchboard.generation.local import LocalGenerator
 from switchboard.generation.model import load_model
+from switchboard.memory import give_back
 from switchboard.progress import Report
 from switchboard.prompts import build_prompt
+from switchboard.retrieval.focus import parts_of
 from switchboard.settings import ROOT, Settings
+from switchboard.switch import Switchboard
 from switchboard.types import Message
 
 _QUESTIONS = ROOT / "evaluation" / "development.jsonl"
@@ -35,9 +36,15 @@ _TOKENS = 24
 
 
 def measure(
-    settings: Settings, peers: Path | None, rounds: int, prompts: int, report: Report, visits: int = 4
+    settings: Settings,
+    peers: Path | None,
+    rounds: int,
+    prompts: int,
+    report: Report,
+    visits: int = 4,
+    sizes: Sequence[int] = (),
 ) -> dict[str, Any]:
-    """Everything, as one object; each visitor of W4 asks `visits` questions.
+    """Everything, as one object; each visitor of W4 asks `visits` questions, and `sizes` are indexes to search in.
 
     Raises SettingsError where the fast decoder or a peer's environment is missing.
     """
@@ -46,7 +53,18 @@ def measure(
     if not isinstance(generator, LocalGenerator) or not generator.fast:
         raise SettingsError("The fast decoder does not run this model on this machine, so there is nothing to compare.")
     running.warm_up()
+    give_back()
+    at_rest = resident_mib()
+    report("Visitors at once ...")
+    w4 = {"as shipped": _w4(running.switchboard, visits)}
     peak = peak_mib()
+    w4["written freely"] = _w4(replace(running.switchboard, quoting=False), visits)
+    questions = [question.text for question in read_questions(_QUESTIONS)[:60]]
+    index = running.index
+    sentences = [part for passage in index.passages for part in parts_of(passage.text)]
+    retrieval = searches.shipped(index, questions) | searches.larger(
+        index.searcher.embedder, sentences, sizes, questions, report
+    )
     fast, encode = generator.fast, generator.encode
     report("Loading transformers' own decoder beside ours ...")
     # There, or OpenMP would have a second team of threads and slow both down; see compute.py.
@@ -73,23 +91,22 @@ def measure(
                 versions["llama-cpp-python"] = peer.version
         documents = [running.index.document(source) for source in sorted(running.index.documents)]
         done = run.alternate(timed, works(encode, plain_base.tokenizer, settings.company, documents), rounds).medians()
-        report("The shipped turn, and visitors at once ...")
+        report("The shipped turn ...")
         rivals = {name: engine for name, engine in timed.items() if name.startswith("llama.cpp")}
         product = run.product_turn(running.switchboard, rivals, encode, rounds)
-    # The one alone has a conversation that none of the others has, or they would find its beginnings read.
-    everyone = range(run.VISITORS + 1)
-    alone, together = (run.visitors(running.switchboard, who, visits) for who in (everyone[-1:], everyone[:-1]))
     found: dict[str, Any] = {
         "machine": {**machine(), **versions},
         "rounds": rounds,
         "turns": done,
         "product_turn_s": product,
-        "w4": {"one": alone, "together": together},
-        "retrieval_ms": _retrieval(running.index),
+        "w4": w4,
+        "retrieval_ms": retrieval,
+        "at_rest_mib": round(at_rest),
         "peak_mib_without_peers": round(peak),
         "limits": run.limits(fast.token_bytes("reader")),
     }
-    found["ratios"] = run.ratios(done, product, alone["tokens_per_second"], together["tokens_per_second"])
+    rates = [w4["as shipped"][who]["tokens_per_second"] for who in ("one", "together")]
+    found["ratios"] = run.ratios(done, product, *rates)
     floor = found["limits"]["token_floor_ms"]
     found["limits"]["w1_share_of_floor"] = round(floor / (1000 / done["w1"]["switchboard"]["tokens_per_second"]), 3)
     if prompts:
@@ -102,6 +119,15 @@ def measure(
     return found
 
 
+def _w4(switchboard: Switchboard, visits: int) -> dict[str, dict[str, float]]:
+    """One visitor, who has a conversation that none of the others has, and then the others at once."""
+    everyone = range(run.VISITORS + 1)
+    return {
+        "one": run.visitors(switchboard, everyone[-1:], visits),
+        "together": run.visitors(switchboard, everyone[:-1], visits),
+    }
+
+
 def _prompts(generator: LocalGenerator, company: str, count: int) -> list[list[int]]:
     """Prompts without passages, of questions that no training has seen."""
     questions = read_questions(_QUESTIONS)[:count]
@@ -109,14 +135,3 @@ def _prompts(generator: LocalGenerator, company: str, count: int) -> list[list[i
         build_prompt(question.messages, (), company, generator.count_tokens, 2048) for question in questions
     ]
     return [generator.encode(prompt) for prompt in prompts]
-
-
-def _retrieval(index: Any, count: int = 60) -> dict[str, float]:
-    """Milliseconds that a search takes, over the passages that are there."""
-    times = []
-    for question in read_questions(_QUESTIONS)[: count + 5]:
-        began = time.perf_counter()
-        index.search(question.text, 3)
-        times.append((time.perf_counter() - began) * 1000)
-    p50, p95 = np.percentile(times[5:], [50, 95])
-    return {"passages": len(index.passages), "p50": round(float(p50), 1), "p95": round(float(p95), 1)}

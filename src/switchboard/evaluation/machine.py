@@ -26,14 +26,27 @@ def machine() -> dict[str, str]:
 
 def peak_mib() -> float:
     """The most memory this process has held, in MiB."""
+    # Not from getrusage: Linux counts there what the parent held when this process was started.
+    found = _status("VmHWM:")
+    if found is None:
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most / (2**20 if sys.platform == "darwin" else 2**10)
+    return found
+
+
+def resident_mib() -> float:
+    """The memory that this process holds now, in MiB; the most it has held where the system does not say."""
+    return _status("VmRSS:") or peak_mib()
+
+
+def _status(name: str) -> float | None:
+    """A figure of Linux's about this process, in MiB; None on other systems."""
     status = Path("/proc/self/status")
     if status.is_file():
-        # Not from getrusage: Linux counts there what the parent held when this process was started.
         for line in status.read_text(encoding="ascii").splitlines():
-            if line.startswith("VmHWM:"):
+            if line.startswith(name):
                 return int(line.split()[1]) / 1024
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most / (2**20 if sys.platform == "darwin" else 2**10)
+    return None
 
 
 def _processor() -> str:

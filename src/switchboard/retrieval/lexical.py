@@ -33,8 +33,11 @@ class LexicalIndex:
         if not known:
             return []
         scores = self._bm25.get_scores(known)
-        best = np.argsort(-scores, kind="stable")[:n]
-        return [(int(number), float(scores[number])) for number in best if scores[number] > 0]
+        # Only the n best are put in order: of 100,000 texts all would take as long as the rest of the search.
+        least = np.partition(scores, -n)[-n] if n < len(scores) else 0.0
+        good = np.flatnonzero(scores >= max(least, np.finfo(scores.dtype).tiny))
+        best = good[np.argsort(-scores[good], kind="stable")][:n]
+        return [(int(number), float(scores[number])) for number in best]
 
     def _tokens(self, texts: list[str]) -> list[list[str]]:
         with self._stemmer_lock:

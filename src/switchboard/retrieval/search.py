@@ -104,7 +104,7 @@ class Searcher:
         asked: AskedQuestions | None = None,
     ) -> None:
         """`ids` are those in the store, and `texts` what BM25 indexes of them; `asked` are known questions to both."""
-        self._embedder = embedder
+        self.embedder = embedder
         self._store = store
         self._ids = tuple(ids)
         self._known = frozenset(ids)
@@ -114,11 +114,11 @@ class Searcher:
 
     def small_talk(self, message: str) -> str:
         """The reply to the known small talk that the message resembles most; nothing where a question is nearer."""
-        return self._asked.small_talk(self._embedder.embed_query(message)) if self._asked else ""
+        return self._asked.small_talk(self.embedder.embed_query(message)) if self._asked else ""
 
     def rank(self, query: str, depth: int = DEPTH, fusion_k: int = FUSION_K) -> Rankings:
         """Rank by meaning, by words and by both; `depth` candidates of each."""
-        vector = self._embedder.embed_query(query)
+        vector = self.embedder.embed_query(query)
         # Another process may have brought the store up to date with a changed folder since these texts were read.
         similarity = {i: score for i, score in self._store.nearest(vector, depth) if i in self._known}
         known = self._asked.nearest(vector, _QUESTIONS * depth) if self._asked else {}
