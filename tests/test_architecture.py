@@ -20,6 +20,11 @@ ONLY_IN = {
     "peft": ("generation/", "training/", "retrieval/reranker.py"),
     "bitsandbytes": ("generation/", "training/"),
     "numba": ("generation/fast/",),
+    "pypdf": ("retrieval/conversion.py",),
+    "mammoth": ("retrieval/conversion.py",),
+    "markdownify": ("retrieval/conversion.py",),
+    "bs4": ("retrieval/conversion.py",),
+    "charset_normalizer": ("retrieval/formats.py",),
     "switchboard.ui": ("ui/",),
     "switchboard.build": (
         "cli.py",

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from switchboard.errors import KnowledgeError
-from switchboard.retrieval.documents import load_file, load_folder
+from switchboard.retrieval.chunking import chunk
+from switchboard.retrieval.documents import load_file, load_folder, read_document
+from test_hostile_files import docx, paragraph, pdf
 
 
 def write(folder: Path, name: str, data: str | bytes) -> Path:
@@ -44,7 +46,7 @@ def test_line_ends_and_byte_order_mark_are_normalised(tmp_path: Path) -> None:
         ("bad.md", b"caf\xe9", "byte 3 is not UTF-8"),
         ("bad.md", b"---\ntitle: [\n---\nx", "front matter is not YAML"),
         ("bad.md", b"---\njust words\n---\nx", "must be lines such as"),
-        ("bad.pdf", b"%PDF", "only files ending in .md or .txt"),
+        ("bad.odt", b"PK", r"only files ending in \.md, \.txt, \.html, \.htm, \.pdf, \.docx or \.csv are"),
     ],
 )
 def test_an_unreadable_file_is_named_with_its_reason(tmp_path: Path, name: str, data: bytes, reason: str) -> None:
@@ -66,3 +68,38 @@ def test_a_folder_is_read_sorted_and_the_unreadable_left_out_with_a_line(tmp_pat
 def test_a_missing_folder_names_the_setting(tmp_path: Path) -> None:
     with pytest.raises(KnowledgeError, match="SWITCHBOARD_KNOWLEDGE"):
         load_folder(tmp_path / "none")
+
+
+def test_a_pdf_names_its_pages_and_passages_carry_them() -> None:
+    document = read_document("fees.pdf", pdf("The late fee is 7.50.", "", "Call 150.", title="Fees 2026"))
+    assert (document.title, document.source) == ("Fees 2026", "fees.pdf")
+    passages = chunk(document, lambda text: len(text.split()))
+    assert [(p.heading, p.text) for p in passages] == [("Page 1", "The late fee is 7.50."), ("Page 3", "Call 150.")]
+    assert read_document("late-fees.pdf", pdf("x")).title == "Late fees"
+
+
+def test_a_word_file_keeps_headings_lists_and_tables() -> None:
+    row = "<w:tr>" + "".join(f"<w:tc>{paragraph(cell)}</w:tc>" for cell in ("Plan", "Price")) + "</w:tr>"
+    body = paragraph("Fees", "Heading1") + paragraph("Late", "Heading2") + paragraph("£7.50") + f"<w:tbl>{row}</w:tbl>"
+    document = read_document("x.docx", docx(body))
+    assert document.title == "Fees"
+    assert document.text == "# Fees\n\n## Late\n\n£7.50\n\n| Plan | Price |\n| --- | --- |\n"
+
+
+def test_a_web_page_is_titled_by_its_title_or_its_first_heading() -> None:
+    assert read_document("x.html", b"<title>A &amp;\n B</title><h1>C</h1><p>d").title == "A & B"
+    assert read_document("x.html", b"<h1>C <i>d</i></h1><p>e").title == "C d"
+    assert read_document("late-fees.html", b"<p>e").title == "Late fees"
+
+
+@pytest.mark.parametrize("sign", [",", ";", "\t"])
+def test_a_tables_rows_become_passages(sign: str) -> None:
+    table = "\n".join(
+        sign.join(row) for row in [("Plan", "Speed", "Price"), ("Home", "150", "£30"), ("Max", "900", "£50")]
+    )
+    document = read_document("plans.csv", table.encode())
+    passages = chunk(document, lambda text: len(text.split()))
+    assert [(p.heading, p.text) for p in passages] == [
+        ("Home", "- Speed: 150\n- Price: £30"),
+        ("Max", "- Speed: 900\n- Price: £50"),
+    ]

@@ -88,7 +88,7 @@ def search(
         )
         print(f"Not covered: {why}. The nearest is {found.nearest.label} with {found.nearest.score:.2f}.")
     if not found.nearest:
-        print("The knowledge base is empty: put .md or .txt files into the folder that SWITCHBOARD_KNOWLEDGE names.")
+        print("The knowledge base is empty: put documents into the folder that SWITCHBOARD_KNOWLEDGE names.")
 
 
 @app.command(epilog="Example: python -m switchboard index")

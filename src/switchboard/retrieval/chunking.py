@@ -41,7 +41,7 @@ def chunk(document: Document, count_tokens: Callable[[str], int], max_tokens: in
     `count_tokens` counts as the embedder does. Nothing but white space and heading lines is left out. A passage has
     at most `max_tokens` with its title and heading, unless those alone leave fewer than 32 for the text.
     """
-    is_markdown = document.source.lower().endswith(".md")
+    is_markdown = not document.source.lower().endswith(".txt")
     sections = markdown_sections(document) if is_markdown else [Section("", 0, len(document.text))]
     splitter = MarkdownSplitter if is_markdown else TextSplitter
     passages = []
