@@ -6,13 +6,16 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
+from switchboard.errors import KnowledgeError  # noqa: E402
 from switchboard.settings import Settings  # noqa: E402
 from switchboard.switch import Switchboard  # noqa: E402
 from switchboard.types import Document, GenerationSettings, Grounding, Message, Passage, SearchResult, Token  # noqa: E402
@@ -189,17 +192,35 @@ class WordRetriever:
         return SearchResult(query, covered, scored[0], self.threshold, 9.4)
 
 
-class DemoIndex:
-    """The articles, as the page asks for them."""
+class DemoIndex(WordRetriever):
+    """The articles, as the page asks for them, and copies with others."""
 
-    def __init__(self) -> None:
-        self.documents = documents()
+    def __init__(self, of: Mapping[str, Document] | None = None) -> None:
+        self.documents = dict(of or documents())
+        super().__init__(self.documents)
 
     def document(self, source: str) -> Document:
-        return self.documents[source]
+        try:
+            return self.documents[source]
+        except KeyError:
+            raise KnowledgeError(f"There is no document {source}.") from None
 
-    def edited(self, source: str, text: str) -> WordRetriever:
-        return WordRetriever({**self.documents, source: replace(self.documents[source], text=text)})
+    def passage(self, name: str) -> Passage:
+        return next(passage for passage in self.passages if passage.id == name)
+
+    def edited(self, source: str, text: str) -> DemoIndex:
+        return self.with_documents([replace(self.documents[source], text=text)])
+
+    def with_documents(self, changed: Sequence[Document], removed: Collection[str] = ()) -> DemoIndex:
+        kept = {source: one for source, one in self.documents.items() if source not in removed}
+        return DemoIndex({**kept, **{one.source: one for one in changed}})
+
+    def inspect(self, query: str, k: int) -> tuple[Any, SearchResult]:
+        result = self.search(query, k)
+        names = tuple(passage.id for passage in result.passages)
+        scores = {passage.id: passage.score for passage in result.passages}
+        ranked = SimpleNamespace(dense=names, lexical=names[:1], fused=names, similarity=scores, words={})
+        return ranked, result
 
 
 @dataclass(frozen=True)

@@ -128,6 +128,12 @@ class AskedQuestions:
             moved._answered = self._answered[still]
         return moved
 
+    def with_more_documents(self) -> AskedQuestions:
+        """The same without those that nothing answers: something of the new documents may."""
+        more = copy.copy(self)
+        more._unanswered = self._unanswered[:0]
+        return more
+
     def _answer(self, answered_by: Sequence[Place | None]) -> None:
         """Note where the questions are answered, and the words of those that each passage answers."""
         self._answered_by = tuple(answered_by)

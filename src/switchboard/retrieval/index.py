@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
@@ -18,13 +19,29 @@ from switchboard.retrieval.embedding import Embedder, Vectors, embedded_text
 from switchboard.retrieval.judge import Reranker
 from switchboard.retrieval.overlay import Overlay, VectorStore
 from switchboard.retrieval.part_vectors import PartVectors, open_parts
-from switchboard.retrieval.search import DEFAULT_THRESHOLD, Searcher, search_passages, threshold_for
+from switchboard.retrieval.search import DEFAULT_THRESHOLD, Rankings, Searcher, search_passages, threshold_for
 from switchboard.retrieval.store import PassageStore, StoredDocument
 from switchboard.types import Document, Passage, SearchResult
 
 _DOCUMENTS_AT_ONCE = 32
 """Written together: whoever is killed loses no more than this much work."""
 _LOCK_SECONDS = 120
+
+
+class _Laid(NamedTuple):
+    """A document of a copy, its passages and their vectors, each (dimensions,)."""
+
+    document: Document
+    passages: tuple[Passage, ...]
+    vectors: tuple[Vectors, ...]
+
+
+class _Copy(NamedTuple):
+    """What a copy is of, and what is different there: documents by source, and sources that are not there."""
+
+    origin: KnowledgeIndex | None
+    laid: Mapping[str, _Laid]
+    gone: frozenset[str]
 
 
 class KnowledgeIndex:
@@ -40,9 +57,9 @@ class KnowledgeIndex:
         asked: AskedQuestions | None = None,
         reranker: Reranker | None = None,
         parts: PartVectors | None = None,
-        before: KnowledgeIndex | None = None,
+        copy: _Copy | None = None,
     ) -> None:
-        self._before = before
+        self._origin, self._laid, self._gone = copy or _Copy(None, {}, frozenset())
         self.documents = documents
         self.passages = tuple(passages)
         self.threshold = threshold
@@ -105,6 +122,14 @@ class KnowledgeIndex:
             self._reranker,
         )
 
+    def inspect(self, query: str, k: int) -> tuple[Rankings, SearchResult]:
+        """What both searches and their fusion rank, and what a search makes of it."""
+        return self.searcher.rank(query), self.search(query, k)
+
+    def passage(self, name: str) -> Passage:
+        """One passage by its id. Raises KeyError if there is none."""
+        return self._by_id[name]
+
     def small_talk(self, message: str) -> str:
         """A reply, where a message resembles known small talk more than any known question; else nothing."""
         return self.searcher.small_talk(message)
@@ -114,25 +139,45 @@ class KnowledgeIndex:
         return self._parts.of(passage)
 
     def edited(self, source: str, text: str) -> KnowledgeIndex:
-        """A copy of the index in which one document has another text, made in memory; this one stays as it is.
-
-        It takes a fraction of a second, and lasts as long as somebody holds it and this one. Raises KnowledgeError if
-        there is no such document.
-        """
+        """A copy of the index in which one document has another text. Raises KnowledgeError if there is no such one."""
         digest = hashlib.sha256(text.encode()).hexdigest()
-        document = replace(self.document(source), text=text, sha256=digest)
-        made = chunk(document, self._embedder.count_tokens, _limit(self._embedder))
-        laid = dict(zip((p.id for p in made), self._embedder.embed_passages(made), strict=True)) if made else {}
+        return self.with_documents([replace(self.document(source), text=text, sha256=digest)])
+
+    def with_documents(self, changed: Sequence[Document], removed: Collection[str] = ()) -> KnowledgeIndex:
+        """A copy with these documents, new ones or in place of those of their names, and without the `removed`.
+
+        It is made in memory, in a fraction of a second where little is changed, and lasts as long as somebody holds it;
+        this index and its files stay as they are.
+        """
+        origin = self._origin or self
+        laid = {source: one for source, one in self._laid.items() if source not in removed}
+        for document in changed:
+            made = chunk(document, self._embedder.count_tokens, _limit(self._embedder))
+            vectors = tuple(self._embedder.embed_passages(made)) if made else ()
+            laid[document.source] = _Laid(document, tuple(made), vectors)
+        gone = {*self._gone, *removed} - laid.keys()
+        hidden = gone | laid.keys()
+        kept = {source: one for source, one in origin.documents.items() if source not in hidden}
+        asked = self._asked
+        for source in {*removed, *(document.source for document in changed)} if asked else ():
+            asked = asked.moved(source, laid[source].passages if source in laid else ()) if asked else None
+        if asked and any(source not in origin.documents for source in laid):
+            asked = asked.with_more_documents()
+        below = [passage for passage in origin.passages if passage.source not in hidden]
         return KnowledgeIndex(
-            {**self.documents, source: document},
-            [*(passage for passage in self.passages if passage.source != source), *made],
+            {**kept, **{source: one.document for source, one in laid.items()}},
+            [*below, *(passage for one in laid.values() for passage in one.passages)],
             self._embedder,
-            Overlay(self._store, [p.id for p in self.passages if p.source == source], laid),
+            Overlay(
+                origin._store,
+                [p.id for p in origin.passages if p.source in hidden],
+                {p.id: vector for one in laid.values() for p, vector in zip(one.passages, one.vectors, strict=True)},
+            ),
             self.threshold,
-            self._asked.moved(source, made) if self._asked else None,
+            asked,
             self._reranker,
-            self._parts,
-            self,
+            origin._parts.apart(),
+            _Copy(origin, laid, frozenset(gone)),
         )
 
     def document(self, source: str) -> Document:
@@ -149,7 +194,7 @@ class KnowledgeIndex:
     def close(self) -> None:
         """Release the store's files; the index cannot be searched after that."""
         self._store.close()
-        if self._asked and not self._before:
+        if self._asked and not self._origin:
             self._asked.close()
 
 

@@ -34,6 +34,10 @@ class PartVectors:
         self._kept = kept or {}
         self._recent = lru_cache(maxsize=_RECENT)(self._embed)
 
+    def apart(self) -> PartVectors:
+        """The same ones kept, and what else is asked for remembered apart: a visitor's goes with the visitor."""
+        return PartVectors(self._embedder, self._kept)
+
     def of(self, passage: Passage) -> Vectors:
         """The vectors of a passage's parts, shape (parts, dimensions)."""
         found = self._kept.get(key(passage))

@@ -90,6 +90,8 @@ class Rankings:
     """Where the nearest known questions are answered, and how near they are."""
     nearness: Nearness = NONE_KNOWN
     """How near known questions are that something answers, and that nothing does."""
+    words: Mapping[str, float] = field(default_factory=dict)
+    """The BM25 scores of those in `lexical`."""
 
 
 class Searcher:
@@ -125,13 +127,14 @@ class Searcher:
         for (i, _), score in known.items():
             similarity[i] = max(score, similarity.get(i, -1.0))
         dense = tuple(sorted(similarity, key=lambda i: -similarity[i])[:depth])
-        lexical = tuple(self._ids[number] for number, _ in self._lexical.search(query, depth))
+        words = {self._ids[number]: score for number, score in self._lexical.search(query, depth)}
+        lexical = tuple(words)
         if missing := [passage for passage in lexical if passage not in similarity]:
             similarity.update((i, float(stored @ vector)) for i, stored in self._store.vectors(missing).items())
             lexical = tuple(passage for passage in lexical if passage in similarity)
         fused = tuple(reciprocal_rank_fusion([dense, lexical], fusion_k))
         nearness = self._asked.nearness(vector) if self._asked else NONE_KNOWN
-        return Rankings(dense, lexical, fused, similarity, vector, known, nearness)
+        return Rankings(dense, lexical, fused, similarity, vector, known, nearness, words)
 
 
 class _LookedUp(NamedTuple):

@@ -19,6 +19,7 @@ from switchboard.ui.change import Index, change_page
 from switchboard.ui.chat import AnswerFunction, ChatEvents, Parts, memory_of
 from switchboard.ui.compare import compare_page
 from switchboard.ui.conversation import from_json, new_conversation
+from switchboard.ui.documents import documents_drawer
 from switchboard.ui.export import as_json, as_markdown
 from switchboard.ui.frame import about, dialog, head_of, masthead, settings_head, summaries
 from switchboard.ui.render import transcript
@@ -83,6 +84,7 @@ def create_app(running: Running, answer: AnswerFunction | None = None) -> gr.Blo
                 sources_panel(new_conversation()), html_template=_LIST, elem_id="sources", **_bare("sources")
             )
         sliders = _drawer()
+        owning, owned = documents_drawer(running, _bare)
         what_runs = gr.HTML(about([]), elem_id="about-holder", **_bare("about"))
         # Not as the component's own value: that would make an endpoint, and a tool, of the public API.
         app.load(lambda: about(running.about), None, what_runs, show_progress="hidden", api_visibility="private")
@@ -92,7 +94,8 @@ def create_app(running: Running, answer: AnswerFunction | None = None) -> gr.Blo
         )
         parts = Parts(shown, sources, memory, gr.State(None), question, mode)
         events = ChatEvents(parts, answer, FeedbackStore(running.settings.data / "feedback.sqlite"), running)
-        _connect(events, parts, ask, stop, sliders)
+        _connect(events, parts, ask, stop, [*sliders, owned.mine])
+        app.load(owning.show, [owned.mine], [owned.listed], show_progress="hidden", api_visibility="private")
         add_api(answer, search, _MODEL, _CONCURRENT_ANSWERS)
     with app.route("Compare", "/compare") as compare:
         gr.HTML(head_of("compare", company), elem_id="masthead", **_bare("masthead"))
@@ -220,8 +223,9 @@ def _slider(name: str, label: str, info: str, step: float) -> Any:
     return gr.Slider(low, high, value, step=step, label=label, info=info, elem_id=f"setting-{name}", buttons=[])
 
 
-def _connect(events: ChatEvents, parts: Parts, ask: Any, stop: Any, sliders: list[Any]) -> None:
-    """Say which event runs which handler. Whatever answers is followed by `generate`, which alone waits in line."""
+def _connect(events: ChatEvents, parts: Parts, ask: Any, stop: Any, told: list[Any]) -> None:
+    """Say which event runs which handler. Whatever answers is followed by `generate`, which alone waits in line and is
+    `told` the settings and the visitor's documents."""
     quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     shown = parts.transcript
     starts = [
@@ -239,7 +243,7 @@ def _connect(events: ChatEvents, parts: Parts, ask: Any, stop: Any, sliders: lis
     for start in starts:
         start.then(
             events.generate,
-            [parts.live, *sliders],
+            [parts.live, *told],
             parts.all(),
             concurrency_id=_MODEL,
             concurrency_limit=_CONCURRENT_ANSWERS,

@@ -20,7 +20,7 @@ from switchboard.errors import SwitchboardError
 from switchboard.feedback import FeedbackStore
 from switchboard.modes import MODES
 from switchboard.settings import Settings
-from switchboard.types import Answer
+from switchboard.types import Answer, Retriever
 from switchboard.ui import conversation as talk
 from switchboard.ui.conversation import Conversation
 from switchboard.ui.render import transcript
@@ -45,6 +45,13 @@ class Host(Protocol):
     def settings(self) -> Settings: ...
     @property
     def ready(self) -> bool: ...
+
+
+class Searched(Protocol):
+    """A visitor's documents."""
+
+    @property
+    def index(self) -> Retriever: ...
 
 
 @dataclass(frozen=True)
@@ -135,10 +142,17 @@ class ChatEvents:
         return self._shown(conversation.updated(replace(turn, liked=liked)))
 
     def generate(
-        self, live: Conversation | None, passages: float, temperature: float, max_tokens: float
+        self,
+        live: Conversation | None,
+        passages: float,
+        temperature: float,
+        max_tokens: float,
+        mine: Searched | None = None,
     ) -> Iterator[Update]:
-        """Answer the working turn until it is stopped. Closing this iterator, as Gradio does when the visitor has
-        left, stops the model."""
+        """Answer the working turn until it is stopped, over the visitor's own documents too where there are some.
+
+        Closing this iterator, as Gradio does when the visitor has left, stops the model.
+        """
         if not live or not live.last or not live.working:
             return
         phase = "searching" if MODES[live.last.mode].searches else "writing"
@@ -150,7 +164,8 @@ class ChatEvents:
             try:
                 settings = talk.settings_from(passages, temperature, max_tokens)
                 drawn = 0.0
-                answers = self._answer(conversation.messages(), turn.mode, settings)
+                over = mine.index if mine else None
+                answers = self._answer(conversation.messages(), turn.mode, settings, over)
                 with closing(until(lambda: self._stops.stopped(turn.id), answers)) as wanted:
                     for answer in wanted:
                         found = bool(answer.passages) and not turn.answer.passages

@@ -17,7 +17,8 @@ def masthead(company: str) -> str:
         head_of("", company)
         + '<nav class="tools" aria-label="Conversation and settings">'
         + _tool("conversations", "Conversations", expands="conversations")
-        + _tool("new", "New conversation")
+        + _tool("new", "New conversation", short="New")
+        + _tool("documents", "Documents", expands="documents")
         + _tool("export", "Export", expands="export-menu")
         + _tool("settings", "Settings", expands="settings")
         + _tool("about", "About", expands="about")
@@ -81,11 +82,11 @@ def dialog() -> str:
     )
 
 
-def _tool(action: str, label: str, expands: str = "") -> str:
+def _tool(action: str, label: str, expands: str = "", short: str = "") -> str:
     controls = f' aria-expanded="false" aria-controls="{expands}"' if expands else ""
     return (
-        f'<button type="button" class="tool" data-action="{action}"{controls} title="{label}">'
-        f'<i class="icon icon-{action}" aria-hidden="true"></i><span>{label}</span></button>'
+        f'<button type="button" class="tool" data-action="{action}"{controls} title="{label}" aria-label="{label}">'
+        f'<i class="icon icon-{action}" aria-hidden="true"></i><span>{short or label}</span></button>'
     )
 
 

@@ -304,11 +304,18 @@
     opener = button;
     body.innerHTML = '<p class="article-topic">Opening …</p>';
     box.showModal();
+    // A visitor's own documents are with the session, which only an event reaches; `opened` brings the answer.
+    if (source.startsWith("yours/")) return parts.documents.trigger("open", { source, start: Number(start), end: Number(end) });
     try {
-      body.innerHTML = await parts.dialog.server.open_article({ source, start: Number(start), end: Number(end) });
+      showArticle(await parts.dialog.server.open_article({ source, start: Number(start), end: Number(end) }));
     } catch {
-      body.innerHTML = '<p class="error">This article could not be opened. It may have been removed since.</p>';
+      showArticle('<p class="error">This article could not be opened. It may have been removed since.</p>');
     }
+  }
+
+  function showArticle(html) {
+    const body = $("#article-body");
+    body.innerHTML = html;
     const here = $(".here", body);
     if (here) body.scrollTop = Math.max(0, here.offsetTop - body.offsetTop - 72);
     else body.scrollTop = 0;
@@ -335,7 +342,7 @@
 
   /* ---- Drawers and menus ---- */
 
-  const panels = ["conversations", "settings", "about", "export-menu"];
+  const panels = ["conversations", "documents", "settings", "about", "export-menu"];
 
   function toggle(id, open) {
     for (const name of panels) {
@@ -345,7 +352,7 @@
       const shown = name === id && open;
       const was = button.getAttribute("aria-expanded") === "true";
       button.setAttribute("aria-expanded", String(shown));
-      if (name === "settings") panel.classList.toggle("open", shown);
+      if (name === "settings" || name === "documents") panel.classList.toggle("open", shown);
       else panel.hidden = !shown;
       if (shown) {
         if (name === "conversations") listConversations();
@@ -405,6 +412,7 @@
       toggle("", false);
       if (found) show(found);
     },
+    "remove-document": (el) => parts.documents.trigger("remove", { source: el.dataset.source }),
     "delete-conversation": (el) => {
       store(stored().filter((one) => one.id !== el.dataset.id));
       if (current().id === el.dataset.id) show({ id: newId(), title: "New conversation", turns: [] });
@@ -417,7 +425,7 @@
       return exportAs(el.dataset.format);
     },
   };
-  for (const name of ["conversations", "settings", "about"])
+  for (const name of ["conversations", "documents", "settings", "about"])
     actions[name] = (el) => toggle(name, el.getAttribute("aria-expanded") !== "true");
   const WHILE_BUSY = new Set(["retry", "undo", "edit", "like", "dislike", "example", "vote"]);
 
@@ -433,7 +441,7 @@
       return actions[el.dataset.action]?.(el);
     }
     if (event.target.matches?.("#article, #behind")) return event.target.close();
-    if (!event.target.closest?.(".drawer, .menu, #settings")) toggle("", false);
+    if (!event.target.closest?.(".drawer, .menu, #settings, #documents, dialog")) toggle("", false);
   });
 
   document.addEventListener("close", (event) => event.target.matches("#article, #behind") && opener?.focus(), true);
@@ -467,6 +475,7 @@
   function connect(name, part) {
     parts[name] = part;
     if (name === "transcript") part.watch("value", transcriptChanged);
+    if (name === "opened") part.watch("value", () => part.props.value && showArticle(part.props.value));
     if (name === "memory") {
       part.watch("value", remember);
       restore();
@@ -482,6 +491,8 @@
     $("#switch")?.setAttribute("aria-label", "Answer with");
     $("#settings")?.setAttribute("role", "dialog");
     $("#settings")?.setAttribute("aria-label", "Settings");
+    $("#documents")?.setAttribute("role", "dialog");
+    $("#documents")?.setAttribute("aria-label", "Documents");
     $("#transcript")?.setAttribute("role", "region");
     $("#transcript")?.setAttribute("aria-label", "Conversation");
     $("#transcript")?.setAttribute("tabindex", "0");
