@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import threading
 import time
 from dataclasses import replace
 from itertools import islice
@@ -23,7 +24,7 @@ from switchboard.generation.local import LocalGenerator
 from switchboard.generation.model import load_model, same_base
 from switchboard.progress import quietly
 from switchboard.settings import Settings
-from switchboard.types import Grounding, Message
+from switchboard.types import Grounding, Message, Quote
 from tiny_model import SHORT, conversation, make_adapter, say
 
 if TYPE_CHECKING:
@@ -266,6 +267,30 @@ def test_answers_are_written_side_by_side_as_alone(settings: Settings) -> None:
     assert not any(token.waiting for token in begun)
     together = [[first.text, *(token.text for token in stream)] for first, stream in zip(begun, streams, strict=True)]
     assert [row[:4] for row in together] == [row[:4] for row in alone]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted as Linux lists them")
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_whoever_asks_computes_nothing_in_a_thread_of_their_own(settings: Settings, temperature: float) -> None:
+    """A second team of OpenMP threads would halve the speed of everything after it; see compute.py."""
+    generator = engine(settings)
+    grounding = Grounding(
+        ("The fee is £5.",), 1, "", (Quote("The fee is £5.", 1, 1.0), Quote("The other is £7.", 1, 0.9))
+    )
+    counted: list[int] = []
+
+    def ask() -> None:
+        before = len(list(Path("/proc/self/task").iterdir()))
+        turned = replace(SHORT, temperature=temperature)
+        for told in (grounding, replace(grounding, quotes=()), None):
+            list(generator.stream(conversation("hello"), turned, None, told))
+        counted.append(len(list(Path("/proc/self/task").iterdir())) - before)
+
+    ask()
+    asking = threading.Thread(target=ask)
+    asking.start()
+    asking.join()
+    assert counted[1] <= 0
 
 
 def test_sampling_varies_and_length_is_bounded(settings: Settings) -> None:

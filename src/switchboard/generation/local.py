@@ -12,9 +12,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import replace
-from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from jinja2 import TemplateError
@@ -35,6 +34,7 @@ from switchboard.generation.replies import Choice, Replies, choose, measure_prio
 from switchboard.generation.together import Choose, Together
 from switchboard.types import Completion, GenerationSettings, Grounding, Message, Quote, Token
 
+_Step = TypeVar("_Step")
 _GREEDY = 0.001
 """A temperature below it is as good as 0, and dividing by less would overflow."""
 WAIT_SECONDS = 0.2
@@ -156,7 +156,7 @@ class LocalGenerator:
             written = self._together.begin(logits, cache, adapter, choose, exact, settings.max_tokens)
             held.close()
         else:
-            written = self._alone(logits, cache, choose, exact, settings.max_tokens)
+            written = _computed(self._alone(logits, cache, choose, exact, settings.max_tokens))
         with closing(written):  # type: ignore[type-var]
             for token in written:
                 yield replace(like, text=said.add(token))
@@ -169,7 +169,7 @@ class LocalGenerator:
                 return
             yield token
             if number + 1 < most:
-                logits = compute(self._forward, [token], cache, not exact)
+                logits = self._forward([token], cache, not exact)
 
     def complete(
         self,
@@ -246,8 +246,8 @@ class LocalGenerator:
     def _quoting(self, logits: torch.Tensor, cache: Cache, quotes: Sequence[Quote], like: Token) -> Iterator[Token]:
         """The answer in sentences of the passages, see quoting.py; tokens are counted as `like` counts them."""
         said = _Spoken(self._tokenizer)
-        forward = partial(compute, self._forward)
-        for token, computed in write(lambda ids: forward(ids, cache), logits, self._tokenizer, quotes):
+        written = write(lambda ids: self._forward(ids, cache), logits, self._tokenizer, quotes)
+        for token, computed in _computed(written):
             yield replace(like, text=said.add(token), copied=not computed)
 
     def text(self, tokens: Sequence[int]) -> str:
@@ -356,6 +356,13 @@ class LocalGenerator:
             if 0 < len(head) < len(ids) and ids[: len(head)] == head:
                 ends.append(len(head))
         return [*sorted(set(ends)), len(ids)]
+
+
+def _computed(steps: Iterator[_Step]) -> Iterator[_Step]:
+    """The same steps, each taken in the computing thread: choosing among all tokens computes as well."""
+    with closing(steps):  # type: ignore[type-var]
+        while (step := compute(next, steps, None)) is not None:
+            yield step
 
 
 class _Spoken:
