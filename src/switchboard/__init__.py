@@ -12,4 +12,6 @@ os.environ.setdefault("ANONYMIZED_TELEMETRY", "False")
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 # NumPy's helpers go on turning for milliseconds after a product, which halves the speed of the models; see compute.py.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# PyTorch's products keep a program for each length of a prompt, a thousand of them: 150 MB, and soon made anew.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
