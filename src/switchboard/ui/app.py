@@ -10,6 +10,7 @@ import gradio as gr
 
 from switchboard.feedback import FeedbackStore
 from switchboard.modes import DEFAULT_MODE, MODES
+from switchboard.retrieval.formats import MAX_BYTES
 from switchboard.settings import Settings
 from switchboard.switch import Switchboard
 from switchboard.types import LIMITS, Answer, GenerationSettings, Message, Retriever, SearchResult
@@ -137,6 +138,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "server_port": settings.port,
         "mcp_server": True,
         "allowed_paths": [],
+        "max_file_size": MAX_BYTES,
         "ssr_mode": False,
         "show_error": False,
         "share": False,
