@@ -4,7 +4,9 @@ A small model that may write freely takes a figure of the next line or joins two
 Here it may only write sentences that it was given to read, each with its citation: at every token those are allowed
 with which one of the sentences goes on, so the model chooses between sentences where they part. How well each
 sentence suits the question (its score) counts as well as what the model finds likely. Where all sentences that are
-left go on alike, nothing has to be computed, so most of an answer costs no time.
+left go on alike, nothing has to be computed, so most of an answer costs no time. A second sentence is the best of the
+others by its score alone: of 200 development questions 70.5 % are answered right so, and 66.5 % where the model, which
+was taught short replies, chooses that one too.
 """
 
 from __future__ import annotations
@@ -64,6 +66,8 @@ def write(
         suited = [quote for quote in left if not several or quote.asked == asked[number]]
         if number and not several and max(quote.score for quote in suited) < best - STOP:
             return
+        if number:
+            suited = [max(suited, key=lambda quote: quote.score)]
         options = [Option(q, _tokens(tokenizer, ("\n" if number else "") + quoted(q))) for q in suited]
         place = 0
         while True:

@@ -292,7 +292,7 @@ class FastLlama:
 
     def _rms(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         exact = x.float()
-        scales = (exact.square().mean(-1, keepdim=True) + self._eps).rsqrt()
+        scales = (torch.linalg.vector_norm(exact, dim=-1, keepdim=True).square_() / x.shape[-1] + self._eps).rsqrt_()
         normed: torch.Tensor = weight * (exact * scales).to(x.dtype)
         return normed
 
