@@ -307,7 +307,7 @@ def _item(document: Document, passages: int, own: bool) -> str:
         else ""
     )
     return (
-        f'<li><button type="button" class="conversation" data-action="article" {source} data-start="0" data-end="0">'
+        f'<li><button type="button" class="document" data-action="article" {source} data-start="0" data-end="0">'
         f"<span>{plain(document.title)}</span><small>{about}</small></button>{remove}</li>"
     )
 
