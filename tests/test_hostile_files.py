@@ -1,4 +1,4 @@
-"""Broken and hostile files: each is refused with a reason or comes out clean, and none takes two seconds."""
+"""Broken and hostile files: each is refused with a reason or comes out clean, and none takes long."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ from switchboard.retrieval.formats import MAX_BYTES, MAX_CHARACTERS, MAX_NAME, s
 
 LINE = "word " * 200_000
 NAMESPACE = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+
+MOST_SECONDS = 6.0
+"""Of a core. On the machine it was written on none takes two; others are slower."""
 
 
 def pdf(*pages: str, title: str = "", password: str = "", owner: str = "") -> bytes:
@@ -270,13 +273,13 @@ CLEANED: list[tuple[str, str, bytes | Callable[[], bytes], list[str], list[str]]
 
 
 def in_time(name: str, data: bytes | Callable[[], bytes]) -> tuple[str, str]:
-    """The title and the text. Fails where they take two seconds of work."""
+    """The title and the text. Fails where they take more work than MOST_SECONDS."""
     made = data() if callable(data) else data
     begun = time.process_time()
     try:
         document = read_document(name, made)
     finally:
-        assert time.process_time() - begun < 2
+        assert time.process_time() - begun < MOST_SECONDS
     return document.title, document.text
 
 
