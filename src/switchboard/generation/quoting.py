@@ -64,10 +64,10 @@ def write(
     several = len(asked) > 1
     for number in range(len(asked) if several else min(SENTENCES, len(left))):
         suited = [quote for quote in left if not several or quote.asked == asked[number]]
-        if number and not several and max(quote.score for quote in suited) < best - STOP:
-            return
         if number:
             suited = [max(suited, key=lambda quote: quote.score)]
+            if not several and suited[0].score < best - STOP:
+                return
         options = [Option(q, _tokens(tokenizer, ("\n" if number else "") + quoted(q))) for q in suited]
         place = 0
         while True:

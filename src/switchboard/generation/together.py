@@ -25,7 +25,7 @@ Choose = Callable[[torch.Tensor], int | None]
 """The next token of logits (vocabulary,), or None at the end."""
 
 
-@dataclass
+@dataclass(eq=False)
 class _Answer:
     """One of them: its states, what follows them, and where its tokens go, None for the end."""
 
@@ -99,9 +99,9 @@ class Together:
             for answer, _ in rows:
                 answer.said.put(error)
             rows = []
-        ended = {id(answer) for answer in answers} - {id(answer) for answer, _ in rows}
+        ended = {*answers} - {answer for answer, _ in rows}
         with self._lock:
-            self._answers = [answer for answer in self._answers if id(answer) not in ended]
+            self._answers = [answer for answer in self._answers if answer not in ended]
             self._running = bool(self._answers)
             if not self._running:
                 return

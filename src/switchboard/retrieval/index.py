@@ -159,10 +159,11 @@ class KnowledgeIndex:
         hidden = gone | laid.keys()
         kept = {source: one for source, one in origin.documents.items() if source not in hidden}
         asked = self._asked
-        for source in {*removed, *(document.source for document in changed)} if asked else ():
-            asked = asked.moved(source, laid[source].passages if source in laid else ()) if asked else None
-        if asked and any(source not in origin.documents for source in laid):
-            asked = asked.with_more_documents()
+        if asked:
+            for source in {*removed, *(document.source for document in changed)}:
+                asked = asked.moved(source, laid[source].passages if source in laid else ())
+            if laid.keys() - origin.documents.keys():
+                asked = asked.with_more_documents()
         below = [passage for passage in origin.passages if passage.source not in hidden]
         return KnowledgeIndex(
             {**kept, **{source: one.document for source, one in laid.items()}},

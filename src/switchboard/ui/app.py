@@ -16,13 +16,13 @@ from switchboard.switch import Switchboard
 from switchboard.types import LIMITS, Answer, GenerationSettings, Message, Retriever, SearchResult
 from switchboard.ui.advice import advice_page
 from switchboard.ui.api import add_api
-from switchboard.ui.change import Index, change_page
+from switchboard.ui.change import change_page
 from switchboard.ui.chat import AnswerFunction, ChatEvents, Parts, memory_of
 from switchboard.ui.compare import compare_page
 from switchboard.ui.conversation import from_json, new_conversation
-from switchboard.ui.documents import documents_drawer
+from switchboard.ui.documents import Index, documents_drawer
 from switchboard.ui.export import as_json, as_markdown
-from switchboard.ui.frame import about, dialog, head_of, masthead, settings_head, summaries
+from switchboard.ui.frame import about, dialog, drawer_head, head_of, masthead, summaries
 from switchboard.ui.render import transcript
 from switchboard.ui.results import behind, read_report, results
 from switchboard.ui.sources import article, sources_panel
@@ -197,7 +197,7 @@ def _composer() -> tuple[Any, Any, Any, Any]:
 def _drawer() -> list[Any]:
     """The settings: three sliders and the way back to their defaults."""
     with gr.Column(elem_id="settings"):
-        gr.HTML(settings_head(), **_bare("settings"))
+        gr.HTML(drawer_head("Settings"), **_bare("settings"))
         sliders = [
             _slider(
                 "passages", "Passages", "How many passages the model may read. More covers more, and takes longer.", 1

@@ -6,9 +6,9 @@ questions from the next one on, and is gone when they leave, or an hour later.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,15 +20,18 @@ from switchboard.errors import KnowledgeError, SwitchboardError
 from switchboard.retrieval.documents import LOADERS, read_document
 from switchboard.retrieval.formats import safe_name
 from switchboard.retrieval.likeness import duplicate_of, near_duplicate_of
-from switchboard.types import Document, Passage, SearchResult
+from switchboard.types import Document, Passage, Retriever, SearchResult
+from switchboard.ui import change
 from switchboard.ui.chat import OUR_FAULT, Update
+from switchboard.ui.frame import drawer_head
 from switchboard.ui.markup import plain
+from switchboard.ui.sources import article
 
 YOURS = "yours/"
 """What the names of a visitor's documents begin with."""
 MOST_DOCUMENTS = 20
 MOST_CHARACTERS = 400_000
-"""Of all documents of a visitor together; a thousand take about a third of a second to index."""
+"""Of all documents of a visitor together."""
 SECONDS = 3600
 """How long they stay."""
 _LONGEST_QUERY = 2000
@@ -51,33 +54,28 @@ class Rankings(Protocol):
     def words(self) -> Mapping[str, float]: ...
 
 
-class Index(Protocol):
-    """What the drawer needs of a knowledge index."""
+class Index(change.Index, Retriever, Protocol):
+    """What the drawer needs of a knowledge index, besides what the page with a changing fact needs."""
 
     @property
-    def documents(self) -> Mapping[str, Document]: ...
-    @property
     def passages(self) -> Sequence[Passage]: ...
-    def document(self, source: str) -> Document: ...
     def passage(self, name: str) -> Passage: ...
-    def with_documents(self, changed: Sequence[Document], removed: Collection[str] = ()) -> Any: ...
+    def with_documents(self, changed: Sequence[Document], removed: Collection[str] = ()) -> Index: ...
     def inspect(self, query: str, k: int) -> tuple[Rankings, SearchResult]: ...
-    def search(self, query: str, k: int) -> SearchResult: ...
-    def small_talk(self, message: str) -> str: ...
 
 
 class Host(Protocol):
     """What is asked about the installation."""
 
     @property
-    def index(self) -> Any: ...
+    def index(self) -> Index: ...
 
 
 @dataclass(frozen=True)
 class Mine:
     """A visitor's documents, and the index with them, which only this visitor's turns search."""
 
-    index: Any
+    index: Index
     documents: tuple[Document, ...]
 
 
@@ -166,8 +164,6 @@ class DocumentEvents:
 
     def open(self, mine: Mine | None, event: gr.EventData) -> Update:
         """One of the visitor's documents, for the dialog, with the passage from `start` to `end` marked."""
-        from switchboard.ui.sources import article  # noqa: PLC0415  (which imports the chat's rendering)
-
         source, start, end = (getattr(event, name, 0) for name in ("source", "start", "end"))
         try:
             document = self._index(mine).document(str(source))
@@ -188,8 +184,7 @@ class DocumentEvents:
                 raise KnowledgeError(f"has the same text as “{same.title}”, so it was not added.")
             like = near_duplicate_of(document, index.documents.values())
             source = f"{YOURS}{name}"
-            digest = hashlib.sha256(data).hexdigest()
-            document = replace(document, source=source, topic="Your documents", sha256=digest)
+            document = replace(document, source=source, topic="Your documents")
             replaced = any(one.source == source for one in own)
             grown = index.with_documents([document])
         except KnowledgeError as error:
@@ -206,7 +201,7 @@ class DocumentEvents:
         others = tuple(one for one in own if one.source != source)
         return _good(document.title, words), Mine(grown, (*others, document))
 
-    def _index(self, mine: Mine | None) -> Any:
+    def _index(self, mine: Mine | None) -> Index:
         return mine.index if mine else self._running.index
 
     def _changed(self, mine: Mine | None) -> Update:
@@ -219,18 +214,16 @@ class DocumentEvents:
 
 def listed(index: Index, mine: Mine | None) -> str:
     """The documents as HTML: the visitor's first, then the shared ones by topic."""
-    counts: dict[str, int] = {}
-    for passage in index.passages:
-        counts[passage.source] = counts.get(passage.source, 0) + 1
+    counts = Counter(passage.source for passage in index.passages)
     own = mine.documents if mine else ()
     shared = [one for one in index.documents.values() if not one.source.startswith(YOURS)]
     topics: dict[str, list[Document]] = {}
     for one in sorted(shared, key=lambda one: (one.topic, one.title)):
         topics.setdefault(one.topic, []).append(one)
-    yours = "".join(_item(one, counts.get(one.source, 0), own=True) for one in own)
+    yours = "".join(_item(one, counts[one.source], own=True) for one in own)
     rest = "".join(
         f"<details><summary>{plain(topic)} <small>{len(some)}</small></summary><ul>"
-        + "".join(_item(one, counts.get(one.source, 0), own=False) for one in some)
+        + "".join(_item(one, counts[one.source], own=False) for one in some)
         + "</ul></details>"
         for topic, some in topics.items()
     )
@@ -330,10 +323,8 @@ def documents_drawer(running: Host, bare: Any) -> tuple[DocumentEvents, Document
     suffixes = sorted(LOADERS)
     with gr.Column(elem_id="documents"):
         gr.HTML(
-            '<header class="drawer-head"><h2>Documents</h2><button type="button" class="close" '
-            'data-action="close-drawer" aria-label="Close"><i class="icon icon-close" aria-hidden="true"></i></button>'
-            '</header><p class="lead">Add your own: RAG and Combined answer from them with your next question. Only '
-            "you see them, and they are gone when you leave, or after an hour.</p>",
+            f'{drawer_head("Documents")}<p class="lead">Add your own: RAG and Combined answer from them with your next '
+            "question. Only you see them, and they are gone when you leave, or after an hour.</p>",
             **bare("documents-head"),
         )
         files = gr.File(

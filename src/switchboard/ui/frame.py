@@ -26,8 +26,8 @@ def masthead(company: str) -> str:
         '<button type="button" data-action="export" data-format="md">As Markdown</button>'
         '<button type="button" data-action="export" data-format="json">As JSON</button></div></nav>'
         '<aside id="conversations" class="drawer left" role="dialog" aria-label="Conversations" hidden>'
-        '<header class="drawer-head"><h2>Conversations</h2>' + _close() + "</header>"
-        '<ul id="conversation-list"></ul>'
+        + drawer_head("Conversations")
+        + '<ul id="conversation-list"></ul>'
         '<p class="drawer-note">Kept in this browser only, the latest twenty.</p></aside>'
         '<div id="announcer" class="sr-only" role="status" aria-live="polite"></div>'
     )
@@ -46,9 +46,9 @@ def head_of(here: str, company: str) -> str:
     )
 
 
-def settings_head() -> str:
-    """The head of the settings drawer."""
-    return f'<header class="drawer-head"><h2>Settings</h2>{_close()}</header>'
+def drawer_head(title: str) -> str:
+    """The head of a drawer: its name, and what closes it."""
+    return f'<header class="drawer-head"><h2>{title}</h2>{_close()}</header>'
 
 
 def summaries() -> str:
@@ -66,7 +66,7 @@ def about(lines: Iterable[tuple[str, str]]) -> str:
     rows = "".join(f"<div><dt>{plain(name)}</dt><dd>{plain(value)}</dd></div>" for name, value in lines)
     return (
         '<aside id="about" class="drawer right" role="dialog" aria-label="About this model" hidden>'
-        f'<header class="drawer-head"><h2>About this model</h2>{_close()}</header><dl class="about">{rows}</dl>'
+        f'{drawer_head("About this model")}<dl class="about">{rows}</dl>'
         '<p class="drawer-note">Other programs can ask too: <a href="?view=api">the API and the MCP tools</a>.'
         "</p></aside>"
     )

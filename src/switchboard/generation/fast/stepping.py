@@ -51,7 +51,7 @@ class Stepping:
         self._sizes = np.array([[weight.rows, weight.columns] for weight in weights[0]], np.int64)
         self._eps = np.float32(eps)
         self._families = _families(loras, self._sizes)
-        self._family = {name: family for family in self._families for name in family.worn}
+        self._family = {name: number for number, family in enumerate(self._families) for name in family.worn}
         self._bare = np.full(len(weights), -1, np.int64)
 
     def __call__(
@@ -98,8 +98,7 @@ class Stepping:
     def _by_family(self, adapters: Sequence[str | None]) -> list[tuple[Family, list[int]]]:
         """The rows that are computed together: those whose adapters have the same shapes, the bare ones with any."""
         found: dict[int, list[int]] = {}
-        numbers = {id(family): number for number, family in enumerate(self._families)}
-        worn = [numbers[id(self._family[name])] if name else None for name in adapters]
+        worn = [self._family[name] if name else None for name in adapters]
         usual = next((number for number in worn if number is not None), 0)
         for row, number in enumerate(worn):
             found.setdefault(usual if number is None else number, []).append(row)
