@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from switchboard.database import Database
 from switchboard.feedback import COLUMNS, FeedbackStore
 from switchboard.types import Answer, Metrics, Passage
 
@@ -20,7 +21,7 @@ ANSWER = Answer("rag", "It is £36 [1].", (PASSAGE,), cited=(1,), metrics=Metric
 
 @pytest.fixture
 def store(tmp_path: Path) -> FeedbackStore:
-    return FeedbackStore(tmp_path / "new" / "feedback.sqlite")
+    return FeedbackStore(Database(f"sqlite:///{tmp_path}/new/feedback.sqlite"))
 
 
 def rows(store: FeedbackStore) -> list[dict[str, str]]:
@@ -77,8 +78,8 @@ def test_many_threads_lose_nothing(store: FeedbackStore) -> None:
 
 def test_it_survives_a_restart_and_is_in_wal_mode(tmp_path: Path) -> None:
     path = tmp_path / "feedback.sqlite"
-    FeedbackStore(path).add("one", "q'; DROP TABLE feedback; --", ANSWER, liked=True)
-    assert len(rows(FeedbackStore(path))) == 1
+    FeedbackStore(Database(f"sqlite:///{path}")).add("one", "q'; DROP TABLE feedback; --", ANSWER, liked=True)
+    assert len(rows(FeedbackStore(Database(f"sqlite:///{path}")))) == 1
     connection = sqlite3.connect(path)
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import EXIT, FIBRE
+from switchboard.database import Database
 from switchboard.errors import SettingsError
 from switchboard.evaluation.questions import Question
 from switchboard.evaluation.support import says_something, sentences, supported
@@ -40,7 +41,7 @@ def shown(*columns: Column, question: str = "Price?", **more: Any) -> str:
 
 def events(tmp_path: Path, answer: Any) -> CompareEvents:
     parts = CompareParts("board", "tally", "state", "question", "ask", "stop")
-    return CompareEvents(parts, answer, VoteStore(tmp_path / "votes.sqlite"), KNOWN)
+    return CompareEvents(parts, answer, VoteStore(Database(f"sqlite:///{tmp_path}/votes.sqlite")), KNOWN)
 
 
 def echo(conversation: Sequence[Message], mode: str, _settings: GenerationSettings) -> Iterator[Answer]:
@@ -179,7 +180,7 @@ def test_a_vote_counts_once_and_then_the_modes_are_named(tmp_path: Path) -> None
     winner = state.rounds[-1].columns[0].mode
     assert "Base model" in "".join(voted["board"])
     assert page.vote(voted["state"], event) == {"state": voted["state"]}
-    record = VoteStore(tmp_path / "votes.sqlite").tally()[winner]
+    record = VoteStore(Database(f"sqlite:///{tmp_path}/votes.sqlite")).tally()[winner]
     assert (record.votes, record.won, record.rate) == (1, 1, 1.0)
     assert "Preferred in blind votes" in voted["tally"]
 
@@ -219,7 +220,7 @@ def test_a_vote_on_nothing_is_none(tmp_path: Path, wanted: str | None, vote: str
     *_, last = page.generate(page.begin("Price?", ["base", "rag"], True, Comparison())["state"])
     event: Any = SimpleNamespace(round=wanted or last["state"].rounds[-1].id, vote=vote)
     assert "board" not in page.vote(last["state"], event)
-    assert VoteStore(tmp_path / "votes.sqlite").tally() == {}
+    assert VoteStore(Database(f"sqlite:///{tmp_path}/votes.sqlite")).tally() == {}
 
 
 def test_a_picked_question_is_one_of_the_set(tmp_path: Path) -> None:
@@ -309,7 +310,7 @@ def test_sentences_are_told_apart_and_pleasantries_say_nothing() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from(["base", "rag"]), st.sampled_from(VOTES)), max_size=30))
 def test_the_tally_adds_up(tmp_path_factory: pytest.TempPathFactory, votes: list[tuple[str, Any]]) -> None:
-    store = VoteStore(tmp_path_factory.mktemp("votes") / "votes.sqlite")
+    store = VoteStore(Database(f"sqlite:///{tmp_path_factory.mktemp('votes')}/votes.sqlite"))
     for number, (left, vote) in enumerate(votes):
         right = "rag" if left == "base" else "base"
         store.add(str(number), "Price?", Answer(left), Answer(right), vote)
@@ -323,7 +324,7 @@ def test_the_tally_adds_up(tmp_path_factory: pytest.TempPathFactory, votes: list
 
 
 def test_only_the_four_votes_are_taken(tmp_path: Path) -> None:
-    store = VoteStore(tmp_path / "votes.sqlite")
+    store = VoteStore(Database(f"sqlite:///{tmp_path}/votes.sqlite"))
     with pytest.raises(ValueError, match="best"):
         store.add("a", "q", Answer("rag"), Answer("base"), "best")  # type: ignore[arg-type]
     store.add("a", "q", Answer("rag"), Answer("base"), "left")

@@ -217,11 +217,12 @@ def train(
 @app.command(epilog="Example: python -m switchboard feedback likes.csv")
 def feedback(file: Annotated[Path, typer.Argument(help="The CSV file to write.")]) -> None:
     """Export the visitors' likes and dislikes with mode, question, answer, sources and metrics."""
+    from switchboard.database import open_database  # noqa: PLC0415
     from switchboard.feedback import FeedbackStore  # noqa: PLC0415
 
     try:
         with file.open("w", encoding="utf-8", newline="") as sink:
-            rows = FeedbackStore(Settings.from_environment().data / "feedback.sqlite").export_csv(sink)
+            rows = FeedbackStore(open_database(Settings.from_environment(), "feedback")).export_csv(sink)
     except OSError as error:
         raise SettingsError(f"{file} cannot be written: {error}.") from error
     print(f"{rows} rows written to {file}.")

@@ -1,4 +1,4 @@
-"""What visitors liked and disliked: one row a rated answer, in a local SQLite file.
+"""What visitors liked and disliked: one row a rated answer.
 
 A row holds the question and the answer that were rated and nothing of who rated, nor of the conversation around it.
 """
@@ -7,68 +7,64 @@ from __future__ import annotations
 
 import csv
 import json
-import threading
 from dataclasses import asdict
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import TextIO
 
-from switchboard.database import connection
+from sqlalchemy import CheckConstraint, Column, Integer, MetaData, Table, Text, delete, select
+
+from switchboard.database import Database, put, storable
 from switchboard.types import Answer
 
-COLUMNS = ("id", "time", "mode", "question", "answer", "sources", "metrics", "liked")
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS feedback (
-    id TEXT PRIMARY KEY,
-    time TEXT NOT NULL,
-    mode TEXT NOT NULL,
-    question TEXT NOT NULL,
-    answer TEXT NOT NULL,
-    sources TEXT NOT NULL,
-    metrics TEXT NOT NULL,
-    liked INTEGER NOT NULL CHECK (liked IN (0, 1))
+_TABLES = MetaData()
+_FEEDBACK = Table(
+    "feedback",
+    _TABLES,
+    Column("id", Text, primary_key=True),
+    *(Column(name, Text, nullable=False) for name in ("time", "mode", "question", "answer", "sources", "metrics")),
+    Column("liked", Integer, CheckConstraint("liked IN (0, 1)"), nullable=False),
 )
-"""
+COLUMNS = tuple(_FEEDBACK.columns.keys())
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class FeedbackStore:
-    """The file of ratings. Safe to use from several threads; made on the first rating."""
+    """The ratings. Safe to use from several threads."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def add(self, answer_id: str, question: str, answer: Answer, liked: bool | None) -> None:
-        """Rate an answer. Rating the same `answer_id` again replaces its row; None takes the rating back."""
-        with self._lock, connection(self._path, _SCHEMA) as opened:
+        """Rate an answer. Rating the same `answer_id` again replaces its row; None takes the rating back.
+
+        Raises StorageError.
+        """
+        with self._database.begin(_TABLES) as opened:
             if liked is None:
-                opened.execute("DELETE FROM feedback WHERE id = ?", (answer_id,))
+                opened.execute(delete(_FEEDBACK).where(_FEEDBACK.c.id == answer_id))
                 return
-            opened.execute(
-                f"INSERT OR REPLACE INTO feedback ({', '.join(COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
-                (
-                    answer_id,
-                    datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                    answer.mode,
-                    question,
-                    answer.text,
-                    json.dumps(_sources(answer), ensure_ascii=False),
-                    json.dumps(asdict(answer.metrics)),
-                    int(liked),
-                ),
-            )
+            row = {
+                "id": answer_id,
+                "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                "mode": answer.mode,
+                "question": question,
+                "answer": answer.text,
+                "sources": json.dumps(_sources(answer), ensure_ascii=False),
+                "metrics": json.dumps(asdict(answer.metrics)),
+                "liked": int(liked),
+            }
+            put(opened, _FEEDBACK, storable(row))
 
     def export_csv(self, file: TextIO) -> int:
-        """Write all rows, oldest first, with a header; returns their number.
+        """Write all rows, oldest first, with a header; returns their number. Raises StorageError.
 
         A cell that a spreadsheet would run as a formula gets an apostrophe in front.
         """
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         count = 0
-        with self._lock, connection(self._path, _SCHEMA) as opened:
-            for row in opened.execute(f"SELECT {', '.join(COLUMNS)} FROM feedback ORDER BY time, rowid"):  # noqa: S608
+        with self._database.begin(_TABLES) as opened:
+            for row in opened.execute(select(_FEEDBACK).order_by(_FEEDBACK.c.time, _FEEDBACK.c.id)):
                 writer.writerow([_inert(cell) for cell in row])
                 count += 1
         return count

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -28,7 +28,8 @@ class Settings:
     everything that is made at run time: models, index, feedback. The page of results draws `report`. `threshold` is
     the cosine similarity under which a question counts as not covered; None takes the one calibrated for the embedder.
     With `quoting` answers over passages are made of their sentences, and others of replies that were taught; a larger
-    model may write freely.
+    model may write freely. `database_url` is where ratings, votes and shared documents are kept instead of files in the
+    data folder; it may hold a password, so it is never shown.
     """
 
     model: str = "packaged"
@@ -39,6 +40,7 @@ class Settings:
     data: Path = ROOT / ".switchboard"
     report: Path = ROOT / "evaluation" / "report.json"
     company: str = "Fernwave Telecom"
+    database_url: str = field(default="", repr=False)
     threshold: float | None = None
     quoting: bool = True
     host: str = "127.0.0.1"
@@ -50,7 +52,7 @@ class Settings:
 
         SWITCHBOARD_MODEL, SWITCHBOARD_QUANTIZATION, SWITCHBOARD_EMBEDDER, SWITCHBOARD_ADAPTERS,
         SWITCHBOARD_KNOWLEDGE, SWITCHBOARD_DATA, SWITCHBOARD_REPORT, SWITCHBOARD_COMPANY, SWITCHBOARD_THRESHOLD,
-        SWITCHBOARD_ANSWERS, HOST and PORT.
+        SWITCHBOARD_ANSWERS, SWITCHBOARD_DATABASE_URL, HOST and PORT.
         """
         env = os.environ if environment is None else environment
 
@@ -80,6 +82,7 @@ class Settings:
             company=text("SWITCHBOARD_COMPANY", cls.company),
             threshold=_number("SWITCHBOARD_THRESHOLD", threshold, -1.0, 1.0) if threshold else None,
             quoting=answers == "quoted",
+            database_url=text("SWITCHBOARD_DATABASE_URL", ""),
             # On Hugging Face Spaces the page is reached from outside its container.
             host=text("HOST", "0.0.0.0" if env.get("SPACE_ID") else cls.host),  # noqa: S104
             port=int(_number("PORT", text("PORT", str(cls.port)), 1, 65535)),

@@ -1,4 +1,4 @@
-"""Blind votes: which of two answers people preferred, in a local SQLite file.
+"""Blind votes: which of two answers people preferred.
 
 A row holds the question, both modes with what their answers cost, and the vote; nothing of who voted.
 """
@@ -6,34 +6,29 @@ A row holds the question, both modes with what their answers cost, and the vote;
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Literal, get_args
 
-from switchboard.database import connection
+from sqlalchemy import CheckConstraint, Column, MetaData, Table, Text, func, select
+
+from switchboard.database import Database, put, storable
 from switchboard.types import Answer
 
 Vote = Literal["left", "right", "tie", "bad"]
 VOTES: tuple[Vote, ...] = get_args(Vote)
 """What can be said of two answers; `bad` is that neither will do."""
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS votes (
-    id TEXT PRIMARY KEY,
-    time TEXT NOT NULL,
-    question TEXT NOT NULL,
-    left_mode TEXT NOT NULL,
-    right_mode TEXT NOT NULL,
-    vote TEXT NOT NULL CHECK (vote IN ('left', 'right', 'tie', 'bad')),
-    left_answer TEXT NOT NULL,
-    right_answer TEXT NOT NULL,
-    left_metrics TEXT NOT NULL,
-    right_metrics TEXT NOT NULL
+_TABLES = MetaData()
+_VOTES = Table(
+    "votes",
+    _TABLES,
+    Column("id", Text, primary_key=True),
+    *(Column(name, Text, nullable=False) for name in ("time", "question", "left_mode", "right_mode")),
+    Column("vote", Text, CheckConstraint("vote IN ('left', 'right', 'tie', 'bad')"), nullable=False),
+    *(Column(name, Text, nullable=False) for name in ("left_answer", "right_answer", "left_metrics", "right_metrics")),
 )
-"""
 
 
 @dataclass(frozen=True)
@@ -53,40 +48,41 @@ class Record:
 
 
 class VoteStore:
-    """The file of votes. Safe to use from several threads; made on the first vote."""
+    """The votes. Safe to use from several threads."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def add(self, vote_id: str, question: str, left: Answer, right: Answer, vote: Vote) -> None:
-        """Store a vote; a second one with the same id is not counted. Raises ValueError for anything but VOTES."""
+        """Store a vote; a second one with the same id is not counted.
+
+        Raises ValueError for anything but VOTES, and StorageError.
+        """
         if vote not in VOTES:
             raise ValueError(vote)
-        row = (
-            vote_id,
-            datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            question,
-            left.mode,
-            right.mode,
-            vote,
-            left.text,
-            right.text,
-            json.dumps(asdict(left.metrics)),
-            json.dumps(asdict(right.metrics)),
-        )
-        with self._lock, connection(self._path, _SCHEMA) as opened:
-            opened.execute("INSERT OR IGNORE INTO votes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        row = {
+            "id": vote_id,
+            "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "question": question,
+            "left_mode": left.mode,
+            "right_mode": right.mode,
+            "vote": vote,
+            "left_answer": left.text,
+            "right_answer": right.text,
+            "left_metrics": json.dumps(asdict(left.metrics)),
+            "right_metrics": json.dumps(asdict(right.metrics)),
+        }
+        with self._database.begin(_TABLES) as opened:
+            put(opened, _VOTES, storable(row), keep=True)
 
     def tally(self) -> Mapping[str, Record]:
-        """Every mode's record, the most preferred first."""
+        """Every mode's record, the most preferred first. Raises StorageError."""
         records: dict[str, Record] = {}
-        if not self._path.is_file():
+        if self._database.is_empty():
             return records
-        with self._lock, connection(self._path, _SCHEMA) as opened:
-            rows = opened.execute(
-                "SELECT left_mode, right_mode, vote, COUNT(*) FROM votes GROUP BY left_mode, right_mode, vote"
-            ).fetchall()
+        sides = (_VOTES.c.left_mode, _VOTES.c.right_mode, _VOTES.c.vote)
+        with self._database.begin(_TABLES) as opened:
+            rows = opened.execute(select(*sides, func.count()).group_by(*sides)).all()
         for left, right, vote, count in rows:
             for mode, side in ((left, "left"), (right, "right")):
                 before = records.get(mode, Record())

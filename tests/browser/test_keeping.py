@@ -9,6 +9,7 @@ from demo import Demo
 from playwright.sync_api import Browser, Page, expect
 from steps import LAST, act, answer, ask, begun, choose, finished, mode_of
 
+from switchboard.database import open_database
 from switchboard.feedback import FeedbackStore
 
 
@@ -150,7 +151,7 @@ def test_export_as_markdown_and_json(page: Page) -> None:
 
 
 def test_a_rating_is_stored_changed_and_taken_back(page: Page, running: Demo) -> None:
-    store = FeedbackStore(running.settings.data / "feedback.sqlite")
+    store = FeedbackStore(open_database(running.settings, "feedback"))
 
     def ratings() -> str:
         file = io.StringIO()

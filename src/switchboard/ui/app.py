@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import gradio as gr
 
+from switchboard.database import open_database
 from switchboard.feedback import FeedbackStore
 from switchboard.modes import DEFAULT_MODE, MODES
 from switchboard.retrieval.formats import MAX_BYTES
@@ -94,7 +95,7 @@ def create_app(running: Running, answer: AnswerFunction | None = None) -> gr.Blo
             memory_of(new_conversation()), html_template="", elem_id="memory", **_bare("memory", "restore")
         )
         parts = Parts(shown, sources, memory, gr.State(None), question, mode)
-        events = ChatEvents(parts, answer, FeedbackStore(running.settings.data / "feedback.sqlite"), running)
+        events = ChatEvents(parts, answer, FeedbackStore(open_database(running.settings, "feedback")), running)
         _connect(events, parts, ask, stop, [*sliders, owned.mine])
         app.load(owning.show, [owned.mine], [owned.listed], show_progress="hidden", api_visibility="private")
         add_api(answer, search, _MODEL, _CONCURRENT_ANSWERS)

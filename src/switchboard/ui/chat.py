@@ -7,7 +7,6 @@ being made is in the session's `live` state, so that Stop can keep what was said
 from __future__ import annotations
 
 import logging
-import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -16,7 +15,7 @@ from typing import Any, Protocol
 
 import gradio as gr
 
-from switchboard.errors import SwitchboardError
+from switchboard.errors import StorageError, SwitchboardError
 from switchboard.feedback import FeedbackStore
 from switchboard.modes import MODES
 from switchboard.settings import Settings
@@ -135,9 +134,8 @@ class ChatEvents:
         liked = None if event.liked == turn.liked else bool(event.liked)
         try:
             self._feedback.add(turn.id, turn.question, turn.answer, liked)
-        except (OSError, sqlite3.Error):
-            _log.exception("A rating was not stored.")
-            gr.Warning("Your rating could not be stored just now; please try again.")
+        except StorageError as error:
+            gr.Warning(f"Your rating was not stored. {error}")
             return self._idle()
         return self._shown(conversation.updated(replace(turn, liked=liked)))
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import random
-import sqlite3
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -18,7 +17,8 @@ from typing import Any
 
 import gradio as gr
 
-from switchboard.errors import SettingsError, SwitchboardError
+from switchboard.database import open_database
+from switchboard.errors import SettingsError, StorageError, SwitchboardError
 from switchboard.evaluation.questions import Question, read_questions
 from switchboard.modes import MODES
 from switchboard.settings import ROOT, Settings
@@ -101,9 +101,8 @@ class CompareEvents:
         left, right = one.columns
         try:
             self._votes.add(one.id, one.question, left.answer, right.answer, vote)
-        except (OSError, sqlite3.Error):
-            _log.exception("A vote was not stored.")
-            gr.Warning("Your vote could not be stored just now; please try again.")
+        except StorageError as error:
+            gr.Warning(f"Your vote was not stored. {error}")
             return {self._parts.state: state}
         update = self._frame(state.updated(replace(one, vote=vote)), busy=False)
         return {**update, self._parts.tally: self.tally()}
@@ -122,8 +121,7 @@ class CompareEvents:
         """The votes so far; nothing where they cannot be read."""
         try:
             return tally(self._votes.tally())
-        except (OSError, sqlite3.Error):
-            _log.exception("The votes could not be read.")
+        except StorageError:
             return ""
 
     def _frame(self, state: Comparison, busy: bool, earlier: Sequence[str] | None = None) -> Update:
@@ -233,7 +231,7 @@ def compare_page(answer: AnswerFunction, running: Host, html: Mapping[str, Mappi
         shown = gr.HTML(board(Comparison(), known), elem_id="board", **html["board"])
         votes = gr.HTML("", elem_id="tally", **html["tally"])
     parts = CompareParts(shown, votes, state, question, ask, stop)
-    events = CompareEvents(parts, answer, VoteStore(running.settings.data / "votes.sqlite"), known)
+    events = CompareEvents(parts, answer, VoteStore(open_database(running.settings, "votes")), known)
     quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     begun = gr.on([ask.click, question.submit], events.begin, [question, modes, blind, state], parts.all(), **quiet)
     begun.then(events.generate, [state], parts.all(), show_progress="hidden", api_visibility="private", **queue)
