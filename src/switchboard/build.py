@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from switchboard.compute import compute
+from switchboard.database import open_database
 from switchboard.errors import AdapterError
 from switchboard.generation.adapters import load_adapters
 from switchboard.generation.fast.llama import fast_version
@@ -18,11 +19,16 @@ from switchboard.modes import MODES
 from switchboard.progress import Report
 from switchboard.prompts import system_prompt
 from switchboard.retrieval.embedding import PACKAGED, SentenceEmbedder, open_embedder
-from switchboard.retrieval.index import KnowledgeIndex
+from switchboard.retrieval.index import KnowledgeIndex, name_of
+from switchboard.retrieval.knowledge import Knowledge
 from switchboard.retrieval.reranker import RERANKER, CrossEncoder, is_reranker
+from switchboard.retrieval.shared import SharedDocuments
 from switchboard.settings import Settings
 from switchboard.switch import Switchboard
 from switchboard.types import Message
+
+WATCH_SECONDS = 5.0
+"""How soon a process notices that another one has changed the shared documents."""
 
 
 @dataclass(frozen=True)
@@ -33,26 +39,37 @@ class Running:
     that visitors find it read; it takes a second and may run while they ask.
     """
 
-    switchboard: Switchboard
-    index: KnowledgeIndex
+    answers: Switchboard
+    knowledge: Knowledge
     about: tuple[tuple[str, str], ...]
     settings: Settings
     warm_up: Callable[[], None]
     ready: bool = True
+
+    @property
+    def index(self) -> KnowledgeIndex:
+        """The index that is searched now."""
+        return self.knowledge.current
+
+    @property
+    def switchboard(self) -> Switchboard:
+        """The switch over that index."""
+        return self.answers.over(self.index)
 
 
 def build(settings: Settings, report: Report) -> Running:
     """Load everything that `settings` name, making what is not there yet. Raises ModelError or KnowledgeError."""
     with ThreadPoolExecutor(1) as side:
         # The model and the index share nothing until a question comes, so they load side by side.
-        index_ready = side.submit(open_index, settings, report)
+        knowledge_ready = side.submit(open_knowledge, settings, report)
         generator, about = compute(load_generator, settings, report)
-        index = index_ready.result()
+        knowledge = knowledge_ready.result()
     give_back()
+    index = knowledge.current
     report(f"Knowledge: {index.describe()}")
     return Running(
-        switchboard=Switchboard(generator, index, settings.company, settings.quoting),
-        index=index,
+        answers=Switchboard(generator, index, settings.company, settings.quoting),
+        knowledge=knowledge,
         about=(*about, ("Knowledge", index.describe())),
         settings=settings,
         warm_up=partial(_warm_up, generator, settings.company),
@@ -79,11 +96,26 @@ def load_generator(settings: Settings, report: Report) -> tuple[LocalGenerator, 
     return generator, about
 
 
-def open_index(settings: Settings, report: Report) -> KnowledgeIndex:
-    """Load the embedder and bring the index up to date with the knowledge folder."""
+def open_knowledge(settings: Settings, report: Report) -> Knowledge:
+    """Load the embedder, bring the index up to date with the knowledge folder and its changes, and look for more."""
     embedder = open_embedder(settings.embedder, settings.data, report)
     reranker = open_reranker(settings, embedder, report)
-    return KnowledgeIndex.open(settings.knowledge, settings.data, embedder, report, settings.threshold, reranker)
+
+    def opened(edits: SharedDocuments | None) -> KnowledgeIndex:
+        return KnowledgeIndex.open(
+            settings.knowledge, settings.data, embedder, report, settings.threshold, reranker, edits
+        )
+
+    edits = SharedDocuments(open_database(settings, "documents"), name_of(settings.knowledge))
+    knowledge = Knowledge(settings.knowledge, settings.data, edits, opened, report)
+    if settings.admin_password or settings.database_url:
+        knowledge.watch(WATCH_SECONDS)
+    return knowledge
+
+
+def open_index(settings: Settings, report: Report) -> KnowledgeIndex:
+    """The index alone, as `open_knowledge` opens it."""
+    return open_knowledge(settings, report).current
 
 
 def open_reranker(settings: Settings, embedder: SentenceEmbedder, report: Report) -> CrossEncoder | None:

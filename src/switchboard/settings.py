@@ -29,7 +29,8 @@ class Settings:
     the cosine similarity under which a question counts as not covered; None takes the one calibrated for the embedder.
     With `quoting` answers over passages are made of their sentences, and others of replies that were taught; a larger
     model may write freely. `database_url` is where ratings, votes and shared documents are kept instead of files in the
-    data folder; it may hold a password, so it is never shown.
+    data folder; whoever knows the `admin_password` changes the documents for everybody, nobody does where it is empty.
+    Neither is ever shown.
     """
 
     model: str = "packaged"
@@ -41,6 +42,7 @@ class Settings:
     report: Path = ROOT / "evaluation" / "report.json"
     company: str = "Fernwave Telecom"
     database_url: str = field(default="", repr=False)
+    admin_password: str = field(default="", repr=False)
     threshold: float | None = None
     quoting: bool = True
     host: str = "127.0.0.1"
@@ -52,7 +54,7 @@ class Settings:
 
         SWITCHBOARD_MODEL, SWITCHBOARD_QUANTIZATION, SWITCHBOARD_EMBEDDER, SWITCHBOARD_ADAPTERS,
         SWITCHBOARD_KNOWLEDGE, SWITCHBOARD_DATA, SWITCHBOARD_REPORT, SWITCHBOARD_COMPANY, SWITCHBOARD_THRESHOLD,
-        SWITCHBOARD_ANSWERS, SWITCHBOARD_DATABASE_URL, HOST and PORT.
+        SWITCHBOARD_ANSWERS, SWITCHBOARD_DATABASE_URL, SWITCHBOARD_ADMIN_PASSWORD, HOST and PORT.
         """
         env = os.environ if environment is None else environment
 
@@ -83,6 +85,7 @@ class Settings:
             threshold=_number("SWITCHBOARD_THRESHOLD", threshold, -1.0, 1.0) if threshold else None,
             quoting=answers == "quoted",
             database_url=text("SWITCHBOARD_DATABASE_URL", ""),
+            admin_password=text("SWITCHBOARD_ADMIN_PASSWORD", ""),
             # On Hugging Face Spaces the page is reached from outside its container.
             host=text("HOST", "0.0.0.0" if env.get("SPACE_ID") else cls.host),  # noqa: S104
             port=int(_number("PORT", text("PORT", str(cls.port)), 1, 65535)),

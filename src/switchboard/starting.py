@@ -13,6 +13,7 @@ from switchboard.types import Answer, GenerationSettings, Message, Retriever
 if TYPE_CHECKING:
     from switchboard.build import Running
     from switchboard.retrieval.index import KnowledgeIndex
+    from switchboard.retrieval.knowledge import Knowledge
     from switchboard.switch import Switchboard
 
 
@@ -46,6 +47,11 @@ class Starting:
     def index(self) -> KnowledgeIndex:
         """The knowledge index, once it is there."""
         return self.wait().index
+
+    @property
+    def knowledge(self) -> Knowledge:
+        """The documents and what is changed of them, once they are there."""
+        return self.wait().knowledge
 
     @property
     def about(self) -> tuple[tuple[str, str], ...]:

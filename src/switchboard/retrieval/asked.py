@@ -39,6 +39,9 @@ SOFT = 0.03
 (area under the curve .953; the nearest alone .950, the mean of four .944)."""
 TALK = 0.5
 """The similarity to known small talk that a message must have to count as such."""
+MAY_ANSWER = 0.35
+"""The similarity from which a passage may answer a question. Low, as a question that is wrongly taken for one that
+nothing answers is declined."""
 _AT_ONCE = 512
 
 _WORD = re.compile(r"\w+")
@@ -128,10 +131,15 @@ class AskedQuestions:
             moved._answered = self._answered[still]
         return moved
 
-    def with_more_documents(self) -> AskedQuestions:
-        """The same without those that nothing answers: something of the new documents may."""
+    def with_more(self, vectors: Vectors) -> AskedQuestions:
+        """The same without those questions that nothing answered so far, but new passages may.
+
+        `vectors` (passages, dimensions) are the new passages'; one with a similarity of MAY_ANSWER to a question may
+        answer it.
+        """
         more = copy.copy(self)
-        more._unanswered = self._unanswered[:0]
+        if len(vectors) and len(self._unanswered):
+            more._unanswered = self._unanswered[(self._unanswered @ vectors.T).max(axis=1) < MAY_ANSWER]
         return more
 
     def _answer(self, answered_by: Sequence[Place | None]) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from switchboard.errors import KnowledgeError
@@ -20,6 +22,7 @@ from switchboard.retrieval.judge import Reranker
 from switchboard.retrieval.overlay import Overlay, VectorStore
 from switchboard.retrieval.part_vectors import PartVectors, open_parts
 from switchboard.retrieval.search import DEFAULT_THRESHOLD, Rankings, Searcher, search_passages, threshold_for
+from switchboard.retrieval.shared import SharedDocuments
 from switchboard.retrieval.store import PassageStore, StoredDocument
 from switchboard.types import Document, Passage, SearchResult
 
@@ -39,9 +42,35 @@ class _Laid(NamedTuple):
 class _Copy(NamedTuple):
     """What a copy is of, and what is different there: documents by source, and sources that are not there."""
 
-    origin: KnowledgeIndex | None
+    origin: KnowledgeIndex
     laid: Mapping[str, _Laid]
     gone: frozenset[str]
+
+    def made(self) -> KnowledgeIndex:
+        """The copy."""
+        origin, laid = self.origin, self.laid
+        hidden = self.gone | laid.keys()
+        kept = {source: one for source, one in origin.documents.items() if source not in hidden}
+        below = [passage for passage in origin.passages if passage.source not in hidden]
+        asked = origin._asked
+        for source in hidden:
+            asked = asked and asked.moved(source, laid[source].passages if source in laid else ())
+        more = [vector for source in laid.keys() - origin.documents.keys() for vector in laid[source].vectors]
+        return KnowledgeIndex(
+            {**kept, **{source: one.document for source, one in laid.items()}},
+            [*below, *(passage for one in laid.values() for passage in one.passages)],
+            origin._embedder,
+            Overlay(
+                origin._store,
+                [p.id for p in origin.passages if p.source in hidden],
+                {p.id: vector for one in laid.values() for p, vector in zip(one.passages, one.vectors, strict=True)},
+            ),
+            origin.threshold,
+            asked.with_more(np.array(more, np.float32)) if asked and more else asked,
+            origin._reranker,
+            origin._parts.apart(),
+            self,
+        )
 
 
 class KnowledgeIndex:
@@ -59,7 +88,9 @@ class KnowledgeIndex:
         parts: PartVectors | None = None,
         copy: _Copy | None = None,
     ) -> None:
-        self._origin, self._laid, self._gone = copy or _Copy(None, {}, frozenset())
+        self._origin = copy.origin if copy else None
+        self._laid = copy.laid if copy else {}
+        self._gone = copy.gone if copy else frozenset[str]()
         self.documents = documents
         self.passages = tuple(passages)
         self.threshold = threshold
@@ -81,27 +112,24 @@ class KnowledgeIndex:
         report: Report,
         threshold: float | None = None,
         reranker: Reranker | None = None,
+        edits: SharedDocuments | None = None,
     ) -> KnowledgeIndex:
         """Open the index of `folder`, kept below `data`, after embedding what is new or changed in the folder.
 
-        `threshold` None takes the one calibrated for the embedder; a `reranker` takes its place. What was killed
-        half-way is healed here. Raises KnowledgeError if there is no such folder or another process is building the
-        index and does not finish.
+        `edits` are laid over the folder's documents. `threshold` None takes the one calibrated for the embedder; a
+        `reranker` takes its place. What was killed half-way is healed here. Raises KnowledgeError if there is no such
+        folder or another process is building the index and does not finish.
         """
-        documents = {document.source: document for document in load_folder(folder, report)}
-        data.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(data / "index.lock", timeout=_LOCK_SECONDS):
-                store = PassageStore(data / "index" / _name_of(folder), _made_with(embedder), report)
-                passages = _synchronise(store, documents, embedder, report)
-                questions = data / "index" / f"{_name_of(folder)}-asked"
-                asked = open_asked(read_asked(folder), passages, questions, embedder, report)
-                parts = open_parts(passages, data / "index" / f"{_name_of(folder)}-parts.npz", embedder, report)
-        except Timeout as error:
-            raise KnowledgeError(
-                f"Another process has been building the index in {data} for {_LOCK_SECONDS} seconds. "
-                "Wait for it to finish and start again."
-            ) from error
+        shipped = load_folder(folder, report)
+        documents = {document.source: document for document in (edits.over(shipped, report) if edits else shipped)}
+        with _building(data):
+            store = PassageStore(data / "index" / name_of(folder), _made_with(embedder), report)
+            passages = _synchronise(store, documents, embedder, report)
+            questions = data / "index" / f"{name_of(folder)}-asked"
+            asked = open_asked(read_asked(folder), passages, questions, embedder, report)
+            parts = open_parts(passages, data / "index" / f"{name_of(folder)}-parts.npz", embedder, report)
+        added = documents.keys() - {document.source for document in shipped}
+        asked = _with_more(asked, store, [p.id for p in passages if p.source in added])
         if threshold is None and (threshold := threshold_for(embedder.name, asked is not None)) is None:
             threshold = DEFAULT_THRESHOLD
             report(
@@ -149,36 +177,44 @@ class KnowledgeIndex:
         It is made in memory, in a fraction of a second where little is changed, and lasts as long as somebody holds it;
         this index and its files stay as they are.
         """
-        origin = self._origin or self
         laid = {source: one for source, one in self._laid.items() if source not in removed}
         for document in changed:
             made = chunk(document, self._embedder.count_tokens, _limit(self._embedder))
             vectors = tuple(self._embedder.embed_passages(made)) if made else ()
             laid[document.source] = _Laid(document, tuple(made), vectors)
         gone = {*self._gone, *removed} - laid.keys()
-        hidden = gone | laid.keys()
-        kept = {source: one for source, one in origin.documents.items() if source not in hidden}
+        return _Copy(self._origin or self, laid, frozenset(gone)).made()
+
+    def over(self, origin: KnowledgeIndex) -> KnowledgeIndex:
+        """The same copy of an index that has been renewed since; itself, where it is no copy or already of that one."""
+        if self._origin is None or self._origin is origin:
+            return self
+        return _Copy(origin, self._laid, self._gone).made()
+
+    def renewed(self, documents: Sequence[Document], data: Path, report: Report) -> KnowledgeIndex:
+        """The index of other documents, with the same store, which is brought up to date; `data` as in `open`.
+
+        Raises KnowledgeError as `open` does. This index finds what is still there of its own until nobody holds it.
+        """
+        by_source = {document.source: document for document in documents}
+        with _building(data):
+            assert isinstance(self._store, PassageStore)
+            passages = _synchronise(self._store, by_source, self._embedder, report)
         asked = self._asked
-        if asked:
-            for source in {*removed, *(document.source for document in changed)}:
-                asked = asked.moved(source, laid[source].passages if source in laid else ())
-            if laid.keys() - origin.documents.keys():
-                asked = asked.with_more_documents()
-        below = [passage for passage in origin.passages if passage.source not in hidden]
+        changed = {s for s, one in by_source.items() if s not in self.documents or self.documents[s] != one}
+        for source in changed | (self.documents.keys() - by_source.keys()):
+            asked = asked and asked.moved(source, [passage for passage in passages if passage.source == source])
+        added = changed - self.documents.keys()
+        asked = _with_more(asked, self._store, [p.id for p in passages if p.source in added])
         return KnowledgeIndex(
-            {**kept, **{source: one.document for source, one in laid.items()}},
-            [*below, *(passage for one in laid.values() for passage in one.passages)],
+            by_source,
+            passages,
             self._embedder,
-            Overlay(
-                origin._store,
-                [p.id for p in origin.passages if p.source in hidden],
-                {p.id: vector for one in laid.values() for p, vector in zip(one.passages, one.vectors, strict=True)},
-            ),
+            self._store,
             self.threshold,
             asked,
             self._reranker,
-            origin._parts.apart(),
-            _Copy(origin, laid, frozenset(gone)),
+            self._parts,
         )
 
     def document(self, source: str) -> Document:
@@ -199,6 +235,13 @@ class KnowledgeIndex:
             self._asked.close()
 
 
+def _with_more(asked: AskedQuestions | None, store: VectorStore, ids: Sequence[str]) -> AskedQuestions | None:
+    """The known questions where passages of these ids are new."""
+    if not asked or not ids:
+        return asked
+    return asked.with_more(np.array(list(store.vectors(ids).values()), np.float32))
+
+
 def _limit(embedder: Embedder) -> int:
     return min(MAX_TOKENS, embedder.max_tokens)
 
@@ -207,7 +250,21 @@ def _made_with(embedder: Embedder) -> str:
     return f"{embedder.identity}; {METHOD}; at most {_limit(embedder)} tokens"
 
 
-def _name_of(folder: Path) -> str:
+@contextmanager
+def _building(data: Path) -> Iterator[None]:
+    """While this lasts nobody else changes the index below `data`."""
+    data.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(data / "index.lock", timeout=_LOCK_SECONDS):
+            yield
+    except Timeout as error:
+        raise KnowledgeError(
+            f"Another process has been building the index in {data} for {_LOCK_SECONDS} seconds. "
+            "Wait for it to finish and start again."
+        ) from error
+
+
+def name_of(folder: Path) -> str:
     """The name of a knowledge folder's index: two folders must not empty each other's."""
     return f"{folder.name}-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]}"
 
