@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+from base64 import b64decode
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,9 +14,13 @@ from typing import Any
 import pytest
 
 from retrieval_fakes import FakeEmbedder
+from switchboard.retrieval.documents import read_document
 from switchboard.retrieval.index import KnowledgeIndex
 from switchboard.retrieval.likeness import likeness
-from switchboard.ui.documents import MOST_CHARACTERS, MOST_DOCUMENTS, DocumentEvents, DocumentParts, Mine, listed
+from switchboard.settings import Settings
+from switchboard.types import Document
+from switchboard.ui.documents import DocumentEvents, DocumentParts
+from switchboard.ui.shelf import MOST_CHARACTERS, MOST_DOCUMENTS, Mine
 
 FEES = "The late fee is £7.50, and it is charged when a bill is not paid within fourteen days of its date."
 BOATS = "# Boats\n\nA rowing boat costs £12 an hour.\n\n## Deposit\n\nThe deposit is £40."
@@ -33,8 +41,10 @@ def index(tmp_path: Path) -> Iterator[KnowledgeIndex]:
 def drawer(index: KnowledgeIndex, monkeypatch: pytest.MonkeyPatch) -> DocumentEvents:
     said: list[str] = []
     monkeypatch.setattr("switchboard.ui.documents.gr.Warning", said.append)
-    parts = DocumentParts("files", "title", "text", "said", "listed", "seen", "opened", "mine")
-    events = DocumentEvents(parts, SimpleNamespace(index=index))
+    names = [field.name for field in fields(DocumentParts)]
+    parts = DocumentParts(**{name: name for name in names})
+    knowledge: Any = SimpleNamespace(current=index)
+    events = DocumentEvents(parts, SimpleNamespace(knowledge=knowledge, settings=Settings(admin_password="right")))
     events.warnings = said  # type: ignore[attr-defined]
     return events
 
@@ -61,7 +71,7 @@ def test_what_is_added_is_found_by_its_visitor_alone(drawer: DocumentEvents, ind
     assert "£12" in mine.index.search("What does a rowing boat cost?", 1).passages[0].text
     assert "£7.50" in mine.index.search("How much is the late fee?", 1).passages[0].text
     assert all("boat" not in passage.text for passage in index.search("rowing boat", 3).passages)
-    assert "yours/" not in listed(index, None)
+    assert "yours/" not in drawer.show(None)["listed"]
     assert "yours/Boats.md" in update["listed"]
 
 
@@ -93,17 +103,17 @@ def test_one_of_the_same_name_takes_the_place_of_the_other(drawer: DocumentEvent
 
 def test_what_is_removed_is_found_no_more(drawer: DocumentEvents) -> None:
     mine = pasted(drawer, "Tea", "Tea is free for members.", pasted(drawer, "Boats", BOATS)["mine"])["mine"]
-    left = drawer.remove(mine, SimpleNamespace(source="yours/Boats.md"))["mine"]  # type: ignore[arg-type]
+    left = drawer.remove(mine, False, SimpleNamespace(source="yours/Boats.md"))["mine"]  # type: ignore[arg-type]
     assert [document.title for document in left.documents] == ["Tea"]
     assert all("boat" not in passage.text for passage in left.index.search("rowing boat", 3).passages)
     assert left.index.search("tea members", 1).passages
-    assert drawer.remove(left, SimpleNamespace(source="fees.md"))["mine"] is left  # type: ignore[arg-type]
+    assert drawer.remove(left, False, SimpleNamespace(source="fees.md"))["mine"] is left  # type: ignore[arg-type]
     assert drawer.forget(left)["mine"] is None
 
 
 def test_there_is_a_limit_that_says_so(drawer: DocumentEvents, monkeypatch: pytest.MonkeyPatch) -> None:
     assert f"{MOST_CHARACTERS:,} fit" in pasted(drawer, "Long", "word " * (MOST_CHARACTERS // 5 + 1))["said"]
-    monkeypatch.setattr("switchboard.ui.documents.MOST_DOCUMENTS", 2)
+    monkeypatch.setattr("switchboard.ui.shelf.MOST_DOCUMENTS", 2)
     mine = pasted(drawer, "Two", "Two is even.", pasted(drawer, "One", "One is odd.")["mine"])["mine"]
     full = pasted(drawer, "Three", "Three is odd again.", mine)
     assert "one too many" in full["said"]
@@ -153,3 +163,136 @@ def test_likeness_is_that_of_runs_of_words() -> None:
     assert likeness(FEES, BOATS) == 0.0
     assert 0.3 < likeness(FEES, FEES.replace("charged", "due")) < 0.8
     assert likeness("too short", "too short") == 0.0
+
+
+class Everybodys:
+    """Everybody's documents, in memory."""
+
+    def __init__(self, index: KnowledgeIndex) -> None:
+        self._first = self.current = index
+        self._files: dict[str, bytes | None] = {}
+
+    def add(self, source: str, data: bytes) -> Document:
+        document = read_document(source, data)
+        self._files[source] = data
+        self.renew()
+        return document
+
+    def remove(self, source: str) -> None:
+        self._files[source] = None
+        self.renew()
+
+    def undo(self, source: str) -> None:
+        del self._files[source]
+        self.renew()
+
+    def changes(self) -> dict[str, bool]:
+        return {source: data is None for source, data in self._files.items()}
+
+    def file(self, source: str) -> bytes:
+        return self._files.get(source) or self.current.document(source).text.encode()
+
+    def renew(self) -> None:
+        there = [read_document(source, data) for source, data in self._files.items() if data is not None]
+        self.current = self._first.with_documents(there, [s for s, data in self._files.items() if data is None])
+
+
+@pytest.fixture
+def everybodys(drawer: DocumentEvents, index: KnowledgeIndex) -> Everybodys:
+    shared = Everybodys(index)
+    drawer._running.knowledge = shared  # type: ignore[misc]
+    return shared
+
+
+def event(source: str) -> Any:
+    return SimpleNamespace(source=source)
+
+
+def test_only_the_password_lets_the_staff_in(
+    drawer: DocumentEvents, everybodys: Everybodys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("switchboard.ui.documents.time.sleep", waited.append)
+    for wrong in ("", "wrong", "right ", "ри"):
+        assert drawer.login(wrong, None) == {"staff": False}
+    assert waited == [1.0] * 4
+    assert drawer.login("right", None)["staff"] is True
+    drawer._running.settings = Settings()  # type: ignore[misc]
+    assert drawer.login("", None) == {"staff": False}
+
+
+def test_the_staff_adds_edits_removes_and_undoes_for_everybody(
+    drawer: DocumentEvents, everybodys: Everybodys, tmp_path: Path
+) -> None:
+    added = drawer.paste("Boats", BOATS, None, staff=True, everybody=True)
+    assert "Everybody finds it now." in added["said"]
+    assert "£12" in everybodys.current.search("What does a rowing boat cost?", 1).passages[0].text
+    text = drawer.edit(None, True, event("fees.md"))
+    assert text["editing"] == "fees.md"
+    assert "£7.50" in text["text"]
+    saved = drawer.paste("Fees", FEES.replace("£7.50", "£9.10"), None, staff=True, editing="fees.md")
+    assert "replaced" in saved["said"]
+    assert "£9.10" in everybodys.current.search("How much is the late fee?", 1).passages[0].text
+    assert "changed here" in saved["listed"]
+    gone = drawer.remove(None, True, event("router.md"))
+    assert "gone for everybody" in gone["said"]
+    assert "Removed from everybody’s" in gone["listed"]
+    back = drawer.undo(None, True, event("router.md"))
+    assert "router.md" in everybodys.current.documents
+    assert "Removed from everybody’s" not in back["listed"]
+
+
+def test_a_file_of_the_same_name_replaces_everybodys(
+    drawer: DocumentEvents, everybodys: Everybodys, tmp_path: Path
+) -> None:
+    file = tmp_path / "fees.md"
+    file.write_text("There are no fees any more, whatever you do and whenever you pay.")
+    *_, last = drawer.add([str(file)], None, staff=True, everybody=True)
+    assert "replaced" in last["said"]
+    assert list(everybodys.changes()) == ["fees.md"]
+
+
+def test_a_visitor_changes_nothing_of_everybodys(
+    drawer: DocumentEvents, everybodys: Everybodys, tmp_path: Path
+) -> None:
+    drawer.paste("Boats", BOATS, None, staff=False, everybody=True)
+    drawer.paste("Fees", FEES + " Or not.", None, staff=False, editing="fees.md")
+    file = tmp_path / "fees.md"
+    file.write_text("There are no fees.")
+    list(drawer.add([str(file)], None, staff=False, everybody=True))
+    drawer.remove(None, False, event("fees.md"))
+    drawer.undo(None, False, event("fees.md"))
+    drawer.renew(None, False)
+    assert drawer.edit(None, False, event("fees.md")) == {"editing": ""}
+    assert everybodys.changes() == {}
+    assert 'data-action="edit-document"' not in drawer.show(None)["listed"]
+
+
+def test_an_own_text_is_edited(drawer: DocumentEvents) -> None:
+    mine = pasted(drawer, "Boats", BOATS)["mine"]
+    assert drawer.edit(mine, False, event("yours/Boats.md"))["text"] == BOATS
+    edited = drawer.paste("Boats", BOATS.replace("£12", "£15"), mine, editing="yours/Boats.md")
+    assert "replaced" in edited["said"]
+    assert "£15" in edited["mine"].index.search("rowing boat", 1).passages[0].text
+    assert edited["editing"] == ""
+
+
+def test_documents_are_saved_as_they_came(drawer: DocumentEvents, everybodys: Everybodys) -> None:
+    def names(saved: dict[str, Any]) -> dict[str, bytes]:
+        with zipfile.ZipFile(io.BytesIO(b64decode(saved["saved"]["base64"]))) as archive:
+            return {name: archive.read(name) for name in archive.namelist()}
+
+    mine = pasted(drawer, "Boats", BOATS)["mine"]
+    assert names(drawer.export(mine)) == {"Boats.md": BOATS.encode()}
+    assert set(names(drawer.export(mine, staff=True))) == {"fees.md", "router.md"}
+    assert drawer.export(None)["saved"] == {}
+
+
+def test_a_visitors_documents_lie_over_what_the_staff_has_changed_since(
+    drawer: DocumentEvents, everybodys: Everybodys
+) -> None:
+    mine = pasted(drawer, "Boats", BOATS)["mine"]
+    drawer.paste("Fees", FEES.replace("£7.50", "£9.10"), None, staff=True, editing="fees.md")
+    over = mine.over(everybodys.current)
+    assert "£9.10" in over.document("fees.md").text
+    assert "yours/Boats.md" in over.documents

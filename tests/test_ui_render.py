@@ -15,7 +15,7 @@ from switchboard.ui import frame
 from switchboard.ui.conversation import Conversation, State, Turn, new_conversation
 from switchboard.ui.markup import highlight, link_citations, meaningful_words, render_article, render_markdown
 from switchboard.ui.render import EXAMPLES, metrics_line, transcript
-from switchboard.ui.sources import article, sources_panel
+from switchboard.ui.sources import opened_document, sources_panel
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -87,7 +87,7 @@ def test_hostile_texts_stay_text(text: str) -> None:
     check_harmless("".join(transcript(new_conversation(), text)))
     check_harmless("".join(sources_panel(conversation)))
     document = Document(text, text, text, text, text, "")
-    check_harmless(article(document, 0, len(text)))
+    check_harmless(opened_document(document, bytes, {"start": 0, "end": len(text)}))
 
 
 @given(st.text(alphabet="<>&\"'[]()!`*_#|-1 \n{}$a:/", max_size=60))

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
 from switchboard.errors import KnowledgeError  # noqa: E402
+from switchboard.retrieval.documents import read_document  # noqa: E402
 from switchboard.settings import Settings  # noqa: E402
 from switchboard.switch import Switchboard  # noqa: E402
 from switchboard.types import Document, GenerationSettings, Grounding, Message, Passage, SearchResult, Token  # noqa: E402
@@ -215,6 +216,9 @@ class DemoIndex(WordRetriever):
         kept = {source: one for source, one in self.documents.items() if source not in removed}
         return DemoIndex({**kept, **{one.source: one for one in changed}})
 
+    def over(self, origin: DemoIndex) -> DemoIndex:
+        return self
+
     def inspect(self, query: str, k: int) -> tuple[Any, SearchResult]:
         result = self.search(query, k)
         names = tuple(passage.id for passage in result.passages)
@@ -223,20 +227,60 @@ class DemoIndex(WordRetriever):
         return ranked, result
 
 
+class DemoKnowledge:
+    """Everybody's documents, and what was changed of them."""
+
+    def __init__(self) -> None:
+        self.current = DemoIndex()
+        self._files: dict[str, bytes | None] = {}
+
+    def add(self, source: str, data: bytes) -> Document:
+        document = read_document(source, data)
+        self._files[source] = data
+        self.renew()
+        return document
+
+    def remove(self, source: str) -> None:
+        self._files[source] = None
+        self.renew()
+
+    def undo(self, source: str) -> None:
+        self._files.pop(source, None)
+        self.renew()
+
+    def changes(self) -> dict[str, bool]:
+        return {source: data is None for source, data in self._files.items()}
+
+    def file(self, source: str) -> bytes:
+        return self._files.get(source) or self.current.document(source).text.encode()
+
+    def renew(self) -> None:
+        changed = [read_document(source, data) for source, data in self._files.items() if data]
+        self.current = DemoIndex().with_documents(changed, [source for source, data in self._files.items() if not data])
+
+
 @dataclass(frozen=True)
 class Demo:
     """Looks like switchboard.build.Running."""
 
-    switchboard: Switchboard
-    index: DemoIndex
+    answers: Switchboard
+    knowledge: DemoKnowledge
     about: tuple[tuple[str, str], ...]
     settings: Settings
     ready: bool = True
 
+    @property
+    def index(self) -> DemoIndex:
+        return self.knowledge.current
 
-def demo(data: Path, port: int = 7860, pause: float = 0.03) -> Demo:
+    @property
+    def switchboard(self) -> Switchboard:
+        return self.answers.over(self.index)
+
+
+def demo(data: Path, port: int = 7860, pause: float = 0.03, admin_password: str = "") -> Demo:
     """A Switchboard over fakes that keeps its files below `data`."""
-    settings = Settings(data=data, report=data / "report.json", port=port)
+    settings = Settings(data=data, report=data / "report.json", port=port, admin_password=admin_password)
     board = Switchboard(SlowGenerator(pause), WordRetriever(), settings.company)
     about = (
         ("Model", "SmolLM2-135M-Instruct, 135 million parameters"),
@@ -245,7 +289,7 @@ def demo(data: Path, port: int = 7860, pause: float = 0.03) -> Demo:
         ("Adapters", "customer-service, reader"),
         ("Knowledge", f"{len(documents())} articles, {len(passages())} passages, words in common"),
     )
-    return Demo(board, DemoIndex(), about, settings)
+    return Demo(board, DemoKnowledge(), about, settings)
 
 
 if __name__ == "__main__":
@@ -253,5 +297,5 @@ if __name__ == "__main__":
 
     chosen = int(sys.argv[1]) if len(sys.argv) > 1 else 7861
     with tempfile.TemporaryDirectory() as folder:
-        running = demo(Path(folder), chosen)
+        running = demo(Path(folder), chosen, admin_password="demo")
         create_app(running).launch(**launch_options(running.settings))

@@ -21,12 +21,13 @@ from switchboard.ui.change import change_page
 from switchboard.ui.chat import AnswerFunction, ChatEvents, Parts, memory_of
 from switchboard.ui.compare import compare_page
 from switchboard.ui.conversation import from_json, new_conversation
-from switchboard.ui.documents import Index, documents_drawer
+from switchboard.ui.documents import documents_drawer
 from switchboard.ui.export import as_json, as_markdown
 from switchboard.ui.frame import about, dialog, drawer_head, head_of, masthead, summaries
 from switchboard.ui.render import transcript
 from switchboard.ui.results import behind, read_report, results
-from switchboard.ui.sources import article, sources_panel
+from switchboard.ui.shelf import Index, Knowledge
+from switchboard.ui.sources import opened_document, sources_panel
 from switchboard.ui.theme import SwitchboardTheme, tokens_css
 
 _FOLDER = Path(__file__).parent
@@ -47,6 +48,8 @@ class Running(Protocol):
     def switchboard(self) -> Switchboard: ...
     @property
     def index(self) -> Index: ...
+    @property
+    def knowledge(self) -> Knowledge: ...
     @property
     def about(self) -> tuple[tuple[str, str], ...]: ...
     @property
@@ -97,7 +100,9 @@ def create_app(running: Running, answer: AnswerFunction | None = None) -> gr.Blo
         parts = Parts(shown, sources, memory, gr.State(None), question, mode)
         events = ChatEvents(parts, answer, FeedbackStore(open_database(running.settings, "feedback")), running)
         _connect(events, parts, ask, stop, [*sliders, owned.mine])
-        app.load(owning.show, [owned.mine], [owned.listed], show_progress="hidden", api_visibility="private")
+        app.load(
+            owning.show, [owned.mine, owned.staff], [owned.listed], show_progress="hidden", api_visibility="private"
+        )
         add_api(answer, search, _MODEL, _CONCURRENT_ANSWERS)
     with app.route("Compare", "/compare") as compare:
         gr.HTML(head_of("compare", company), elem_id="masthead", **_bare("masthead"))
@@ -158,7 +163,8 @@ def export(request: dict[str, Any]) -> str:
 def _article_of(running: Running) -> Callable[[dict[str, Any]], str]:
     def open_article(request: dict[str, Any]) -> str:
         """An article as HTML with the passage from `start` to `end` marked."""
-        return article(running.index.document(str(request["source"])), int(request["start"]), int(request["end"]))
+        source = str(request["source"])
+        return opened_document(running.index.document(source), lambda: running.knowledge.file(source), request)
 
     return open_article
 

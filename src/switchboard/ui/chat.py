@@ -44,13 +44,14 @@ class Host(Protocol):
     def settings(self) -> Settings: ...
     @property
     def ready(self) -> bool: ...
+    @property
+    def index(self) -> Any: ...
 
 
 class Searched(Protocol):
     """A visitor's documents."""
 
-    @property
-    def index(self) -> Retriever: ...
+    def over(self, index: Any) -> Retriever: ...
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ class ChatEvents:
             try:
                 settings = talk.settings_from(passages, temperature, max_tokens)
                 drawn = 0.0
-                over = mine.index if mine else None
+                over = mine.over(self._running.index) if mine else None
                 answers = self._answer(conversation.messages(), turn.mode, settings, over)
                 with closing(until(lambda: self._stops.stopped(turn.id), answers)) as wanted:
                     for answer in wanted:

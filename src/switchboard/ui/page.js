@@ -298,16 +298,17 @@
 
   let opener = null;
   async function openArticle(button) {
-    const { source, start, end } = button.dataset;
+    const { source } = button.dataset;
+    const place = Object.fromEntries(["start", "end", "page"].map((name) => [name, Number(button.dataset[name] || 0)]));
     const box = $("#article");
     const body = $("#article-body");
-    opener = button;
+    if (!box.contains(button)) opener = button;
     body.innerHTML = '<p class="article-topic">Opening …</p>';
-    box.showModal();
+    if (!box.open) box.showModal();
     // A visitor's own documents are with the session, which only an event reaches; `opened` brings the answer.
-    if (source.startsWith("yours/")) return parts.documents.trigger("open", { source, start: Number(start), end: Number(end) });
+    if (source.startsWith("yours/")) return parts.documents.trigger("open", { source, ...place });
     try {
-      showArticle(await parts.dialog.server.open_article({ source, start: Number(start), end: Number(end) }));
+      showArticle(await parts.dialog.server.open_article({ source, ...place }));
     } catch {
       showArticle('<p class="error">This article could not be opened. It may have been removed since.</p>');
     }
@@ -367,12 +368,18 @@
     download(text, `switchboard-conversation.${format}`);
   }
 
-  function download(text, name) {
+  const TYPES = { md: "text/markdown", json: "application/json", zip: "application/zip" };
+
+  function download(content, name) {
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([text], { type: name.endsWith(".md") ? "text/markdown" : "application/json" }));
+    link.href = URL.createObjectURL(new Blob([content], { type: TYPES[name.split(".").at(-1)] }));
     link.download = name;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  }
+
+  function downloadSaved({ name, base64 }) {
+    if (name) download(Uint8Array.from(atob(base64), (char) => char.charCodeAt(0)), name);
   }
 
   function focusQuestion() {
@@ -413,6 +420,11 @@
       if (found) show(found);
     },
     "remove-document": (el) => parts.documents.trigger("remove", { source: el.dataset.source }),
+    "undo-document": (el) => parts.documents.trigger("undo", { source: el.dataset.source }),
+    "edit-document": (el) => {
+      parts.documents.trigger("edit", { source: el.dataset.source });
+      $("#paste").scrollIntoView({ block: "nearest" });
+    },
     "delete-conversation": (el) => {
       store(stored().filter((one) => one.id !== el.dataset.id));
       if (current().id === el.dataset.id) show({ id: newId(), title: "New conversation", turns: [] });
@@ -476,6 +488,7 @@
     parts[name] = part;
     if (name === "transcript") part.watch("value", transcriptChanged);
     if (name === "opened") part.watch("value", () => part.props.value && showArticle(part.props.value));
+    if (name === "saved") part.watch("value", () => downloadSaved(part.props.value || {}));
     if (name === "memory") {
       part.watch("value", remember);
       restore();

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+
+from switchboard.errors import KnowledgeError
 from switchboard.modes import MODES
+from switchboard.retrieval.pdf_pages import page_of, page_picture
 from switchboard.types import Document, Passage
 from switchboard.ui.conversation import Conversation, Turn
 from switchboard.ui.markup import highlight, plain, render_article, render_markdown
@@ -13,6 +19,8 @@ _EMPTY = (
     "and whether the answer cites it.</p>"
 )
 
+_PDF_PAGE = re.compile(r"Page (\d+)")
+
 
 def sources_panel(conversation: Conversation) -> list[str]:
     """The groups of the panel, the latest turn's first and open."""
@@ -22,14 +30,61 @@ def sources_panel(conversation: Conversation) -> list[str]:
     return [_group(turn, count - n, opened=n == 0) for n, turn in enumerate(reversed(conversation.turns))]
 
 
-def article(document: Document, start: int, end: int) -> str:
-    """A whole article, the blocks of one passage of it marked."""
+def opened_document(document: Document, file: Callable[[], bytes], place: Mapping[str, object]) -> str:
+    """A whole document, with the passage from `place["start"]` to `place["end"]` marked.
+
+    Of a PDF that is the page with the passage, or the one that `place["page"]` names, as a picture over the text.
+    """
+    start, end, page = (_number(place.get(name)) for name in ("start", "end", "page"))
+    if is_pdf(document.source):
+        return _head(document) + _pdf_page(document, file, start, end, page)
+    return f'{_head(document)}<div class="article-text">{render_article(document.text, start, end)}</div>'
+
+
+def _head(document: Document) -> str:
     updated = f" · updated {plain(document.updated)}" if document.updated else ""
     return (
         f'<p class="article-topic">{plain(document.topic)}{updated}</p>'
         f'<h2 id="article-title">{plain(document.title)}</h2>'
-        f'<div class="article-text">{render_article(document.text, start, end)}</div>'
     )
+
+
+def _pdf_page(document: Document, file: Callable[[], bytes], start: int, end: int, page: int) -> str:
+    """One page of a PDF as a picture, the way to its neighbours, and all of its text."""
+    text = f'<div class="article-text">{render_article(document.text, start, end)}</div>'
+    wanted = page or page_of(document.text, start)
+    try:
+        drawn = page_picture(document.source, file(), wanted, document.text[start:end])
+    except KnowledgeError as error:
+        return f'<p class="notice">{plain(str(error))}</p>{text}'
+    marked = ", the passage marked" if drawn.marked else ""
+    words = f"Page {drawn.page} of {drawn.pages}{marked}"
+
+    def turn(to: int, label: str) -> str:
+        if not 1 <= to <= drawn.pages:
+            return "<span></span>"
+        return (
+            f'<button type="button" class="link" data-action="article" data-source="{plain(document.source)}" '
+            f'data-start="{start}" data-end="{end}" data-page="{to}">{label}</button>'
+        )
+
+    picture = b64encode(drawn.png).decode()
+    return (
+        f'<figure class="pdf-page"><img src="data:image/png;base64,{picture}" alt="{words} of {plain(document.title)}">'
+        f"<figcaption>{turn(drawn.page - 1, '← Previous page')}<span>{words}</span>"
+        f"{turn(drawn.page + 1, 'Next page →')}</figcaption></figure>"
+        f'<details class="pdf-text"><summary>The text that is searched</summary>{text}</details>'
+    )
+
+
+def is_pdf(source: str) -> bool:
+    """Whether a document is one whose pages can be drawn."""
+    return source.lower().endswith(".pdf")
+
+
+def _number(value: object) -> int:
+    """A number that came from the page; 0 for anything else."""
+    return int(value) if isinstance(value, (int, float)) and 0 <= value < 1e9 else 0
 
 
 def _group(turn: Turn, number: int, opened: bool) -> str:
@@ -106,9 +161,11 @@ def _similarity(score: float) -> str:
 
 
 def _open_button(passage: Passage) -> str:
+    page = _PDF_PAGE.match(passage.heading) if is_pdf(passage.source) else None
+    label = f"Open page {page[1]}" if page else "Open article"
     return (
         f'<button type="button" class="link" data-action="article" data-source="{plain(passage.source)}" '
-        f'data-start="{int(passage.start)}" data-end="{int(passage.end)}">Open article</button>'
+        f'data-start="{int(passage.start)}" data-end="{int(passage.end)}">{label}</button>'
     )
 
 
