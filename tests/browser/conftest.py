@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """The Switchboard behind the page: fakes that answer in a moment."""
-    return demo(tmp_path_factory.mktemp("data"), pause=0.02)
+    return demo(tmp_path_factory.mktemp("data"), pause=0.02, admin_password="let me in")
 
 
 @pytest.fixture(scope="session")

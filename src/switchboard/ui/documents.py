@@ -60,6 +60,7 @@ class DocumentParts:
     title: Any
     text: Any
     save: Any
+    cancel: Any
     said: Any
     listed: Any
     seen: Any
@@ -68,6 +69,7 @@ class DocumentParts:
     password: Any
     login: Any
     tools: Any
+    export: Any
     everybody: Any
     mine: Any
     staff: Any
@@ -75,7 +77,11 @@ class DocumentParts:
 
     def changed(self) -> list[Any]:
         """Those that a change of the documents writes to."""
-        return [self.files, self.title, self.text, self.save, self.said, self.listed, self.mine, self.editing]
+        return [self.files, self.said, self.listed, self.mine, *self.writer()]
+
+    def writer(self) -> list[Any]:
+        """Those of the box that a text is written in."""
+        return [self.writing, self.title, self.text, self.save, self.cancel, self.editing]
 
 
 class DocumentEvents:
@@ -142,6 +148,7 @@ class DocumentEvents:
             self._parts.title: gr.update(value=document.title, interactive=False),
             self._parts.text: text,
             self._parts.save: gr.update(value="Save"),
+            self._parts.cancel: gr.update(visible=True),
             self._parts.editing: source,
         }
 
@@ -154,7 +161,9 @@ class DocumentEvents:
             return {**self._changed(smaller, staff), self._parts.said: said([good(title, "is gone.")])}
         if not staff or source.startswith(YOURS):
             return {self._parts.mine: mine}
-        return self._shared(lambda: self._running.knowledge.remove(source), source, "is gone for everybody.", mine)
+        known = self._running.knowledge.current.documents.get(source)
+        title = known.title if known else source
+        return self._shared(lambda: self._running.knowledge.remove(source), title, "is gone for everybody.", mine)
 
     def undo(self, mine: Mine | None, staff: bool, event: gr.EventData) -> Update:
         """As the staff, put one of everybody's documents back to what the folder holds."""
@@ -239,6 +248,7 @@ class DocumentEvents:
             self._parts.password: "",
             self._parts.login: gr.update(visible=not staff),
             self._parts.tools: gr.update(visible=staff),
+            self._parts.export: gr.update(value="Save everybody’s as a zip file" if staff else _EXPORT),
             self._parts.everybody: gr.update(visible=staff, value=staff),
             self._parts.listed: self._list(mine, staff),
         }
@@ -283,16 +293,23 @@ class DocumentEvents:
     def _changed(self, mine: Mine | None, staff: bool) -> Update:
         return {self._parts.mine: mine, self._parts.files: None, self._parts.listed: self._list(mine, staff)}
 
+    def cancel(self) -> Update:
+        """Leave the text as it was."""
+        return self._no_text()
+
     def _no_text(self) -> Update:
         """The empty box."""
         return {
+            self._parts.writing: gr.update(open=False, label=_WRITE),
+            self._parts.cancel: gr.update(visible=False),
             self._parts.title: gr.update(value="", interactive=True),
             self._parts.text: "",
-            self._parts.save: gr.update(value="Add this text"),
+            self._parts.save: gr.update(value=_ADD),
             self._parts.editing: "",
         }
 
 
+_WRITE, _ADD, _EXPORT = "Paste a text", "Add this text", "Save mine as a zip file"
 _STAFF_ONLY = "Only the staff can change everybody’s documents. Log in below."
 
 
@@ -311,10 +328,12 @@ def documents_drawer(running: Host, bare: Any) -> tuple[DocumentEvents, Document
         files = gr.File(
             file_count="multiple", file_types=suffixes, label="Files", show_label=False, elem_id="add-files", height=150
         )
-        with gr.Accordion("Paste a text", open=False, elem_id="paste") as writing:
+        with gr.Accordion(_WRITE, open=False, elem_id="paste") as writing:
             title = gr.Textbox(label="Title", max_lines=1, elem_id="paste-title")
             text = gr.Textbox(label="Text (Markdown)", lines=5, max_lines=10, elem_id="paste-text")
-            save = gr.Button("Add this text", size="sm", elem_id="paste-add")
+            with gr.Row(elem_id="paste-buttons"):
+                save = gr.Button(_ADD, size="sm", elem_id="paste-add")
+                cancel = gr.Button("Cancel", size="sm", visible=False, elem_id="paste-cancel")
         told = gr.HTML("", elem_id="documents-said", **bare("documents-said"))
         with gr.Accordion("What a search sees", open=False, elem_id="inspect"):
             query = gr.Textbox(label="A question", max_lines=2, elem_id="inspect-query")
@@ -326,7 +345,7 @@ def documents_drawer(running: Host, bare: Any) -> tuple[DocumentEvents, Document
             **bare("documents", "remove", "edit", "undo", "open"),
         )
         with gr.Row(elem_id="documents-all"):
-            export = gr.Button("Save mine as a zip file", size="sm", elem_id="documents-export")
+            export = gr.Button(_EXPORT, size="sm", elem_id="documents-export")
             forget = gr.Button("Forget all of mine", size="sm", elem_id="documents-forget")
         with gr.Accordion("For the staff", open=False, elem_id="staff", visible=bool(running.settings.admin_password)):
             with gr.Column(elem_id="staff-login") as door:
@@ -342,23 +361,33 @@ def documents_drawer(running: Host, bare: Any) -> tuple[DocumentEvents, Document
                 leave = gr.Button("Log out", size="sm", elem_id="staff-leave")
         opened = gr.HTML("", html_template="", elem_id="opened", **bare("opened"))
         saved = gr.HTML({}, html_template="", elem_id="saved", **bare("saved"))
-    of_the_staff = (password, door, tools, everybody)
-    states = (mine, staff, editing)
-    parts = DocumentParts(files, writing, title, text, save, told, shown, found, opened, saved, *of_the_staff, *states)
+    box = (writing, title, text, save, cancel)
+    of_the_staff = (password, door, tools, export, everybody)
+    parts = DocumentParts(files, *box, told, shown, found, opened, saved, *of_the_staff, mine, staff, editing)
     events = DocumentEvents(parts, running)
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
-    entered = [staff, password, door, tools, everybody, shown]
-    # Embedding takes a moment: in the queue, so that it does not hold up the page.
-    files.upload(events.add, [files, mine, staff, everybody], parts.changed(), **quiet)
-    save.click(events.paste, [title, text, mine, staff, everybody, editing], parts.changed(), **quiet)
-    forget.click(events.forget, [mine, staff], parts.changed(), **quiet)
-    export.click(events.export, [mine, staff], [saved], **quiet)
     gr.on([look.click, query.submit], events.look, [query, mine], [found], **quiet)
-    shown.remove(events.remove, [mine, staff], parts.changed(), **quiet)
-    shown.undo(events.undo, [mine, staff], parts.changed(), **quiet)
-    shown.edit(events.edit, [mine, staff], [writing, title, text, save, editing], **quiet)
-    shown.open(events.open, [mine], [opened], **quiet)
+    forget.click(events.forget, [mine, staff], parts.changed(), **quiet)
+    cancel.click(events.cancel, None, parts.writer(), **quiet)
+    entered = [staff, *of_the_staff, shown]
     gr.on([enter.click, password.submit], events.login, [password, mine], entered, concurrency_limit=1, **quiet)
     leave.click(events.logout, [mine], entered, **quiet)
     renew.click(events.renew, [mine, staff], parts.changed(), **quiet)
+    _connect(events, parts, quiet)
     return events, parts
+
+
+def _connect(events: DocumentEvents, parts: DocumentParts, quiet: dict[str, Any]) -> None:
+    """Say which event of the documents runs which handler.
+
+    Embedding takes a moment: all of them are in the queue, so that it does not hold up the page.
+    """
+    shown, who = parts.listed, [parts.mine, parts.staff]
+    parts.files.upload(events.add, [parts.files, *who, parts.everybody], parts.changed(), **quiet)
+    written = [parts.title, parts.text, *who, parts.everybody, parts.editing]
+    parts.save.click(events.paste, written, parts.changed(), **quiet)
+    parts.export.click(events.export, who, [parts.saved], **quiet)
+    shown.remove(events.remove, who, parts.changed(), **quiet)
+    shown.undo(events.undo, who, parts.changed(), **quiet)
+    shown.edit(events.edit, who, parts.writer(), **quiet)
+    shown.open(events.open, [parts.mine], [parts.opened], **quiet)
