@@ -25,7 +25,7 @@ ONLY_IN = {
     "markdownify": ("retrieval/conversion.py",),
     "bs4": ("retrieval/conversion.py",),
     "charset_normalizer": ("retrieval/formats.py",),
-    "sqlalchemy": ("database.py", "feedback.py", "votes.py", "retrieval/shared.py"),
+    "sqlalchemy": ("database.py", "conversations.py", "feedback.py", "votes.py", "retrieval/shared.py"),
     "switchboard.ui": ("ui/",),
     "switchboard.build": (
         "cli.py",

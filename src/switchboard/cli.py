@@ -113,21 +113,27 @@ def index(as_json: AsJson = False) -> None:
 def retrieve_eval(
     folder: Annotated[Path, typer.Argument(help="A BEIR folder: corpus.jsonl, queries.jsonl, qrels/test.tsv.")],
     as_json: AsJson = False,
+    variants: Annotated[
+        bool, typer.Option("--variants", help="Also with our reranker and with other weights of the two searches.")
+    ] = False,
 ) -> None:
     """Score the real retriever on a benchmark in BEIR format: nDCG@10, Recall@10 and Recall@100."""
+    from switchboard.build import open_reranker  # noqa: PLC0415
     from switchboard.evaluation.beir import evaluate_retrieval  # noqa: PLC0415
     from switchboard.retrieval.embedding import open_embedder  # noqa: PLC0415
 
     settings = Settings.from_environment()
     embedder = open_embedder(settings.embedder, settings.data, to_stderr)
+    reranker = open_reranker(settings, embedder, to_stderr) if variants else None
     with tqdm(unit="document", file=sys.stderr, desc="Embedding") as bar:
-        scores = evaluate_retrieval(folder, embedder, to_stderr, settings.data, partial(_advance, bar))
+        scores = evaluate_retrieval(folder, embedder, to_stderr, settings.data, partial(_advance, bar), reranker)
     if as_json:
         _print_json(scores)
         return
-    print(f"{'':8}{'nDCG@10':>10}{'Recall@10':>12}{'Recall@100':>12}")
+    wide = max(map(len, scores)) + 2
+    print(f"{'':{wide}}{'nDCG@10':>10}{'Recall@10':>12}{'Recall@100':>12}")
     for name, row in scores.items():
-        print(f"{name:8}{row['ndcg@10']:>10.4f}{row['recall@10']:>12.4f}{row['recall@100']:>12.4f}")
+        print(f"{name:{wide}}{row['ndcg@10']:>10.4f}{row['recall@10']:>12.4f}{row['recall@100']:>12.4f}")
 
 
 @app.command(epilog="Example: python -m switchboard calibrate evaluation/coverage")

@@ -21,12 +21,19 @@ import numpy as np
 from switchboard.errors import EvaluationError
 from switchboard.progress import Report, quietly
 from switchboard.retrieval.embedding import Embedder, Vectors, embedded_text
-from switchboard.retrieval.search import Searcher
+from switchboard.retrieval.focus import part_text, parts_or_whole
+from switchboard.retrieval.judge import Reranker
+from switchboard.retrieval.search import FUSION_K, Searcher
 from switchboard.retrieval.store import PassageStore
 from switchboard.types import Passage
 
 DEPTH = 100
 """Candidates of each search: what Recall@100 needs."""
+
+RERANKED = 10
+"""Documents that a reranker puts in order: as many as nDCG@10 looks at."""
+WEIGHTS = {"dense x2": (2.0, 1.0), "bm25 x2": (1.0, 2.0), "dense x4": (4.0, 1.0), "bm25 x4": (1.0, 4.0)}
+"""Fusions in which one of the two searches counts more."""
 
 Scores = dict[str, float]
 Judgements = Mapping[str, Mapping[str, int]]
@@ -39,12 +46,15 @@ def evaluate_retrieval(
     report: Report,
     data: Path,
     progress: Callable[[int, int], None] | None = None,
+    reranker: Reranker | None = None,
 ) -> dict[str, Scores]:
     """Score the searches: `{"dense": {"ndcg@10", "recall@10", "recall@100"}, "bm25": {...}, "fused": {...}}`.
 
-    The corpus is embedded whole, a document a passage, and its vectors are kept below `data` for the next time;
-    they are searched in a real Chroma collection. `progress` is told how many documents are embedded, and of how
-    many. Raises EvaluationError that names a missing or wrong file.
+    With a `reranker` there are also what it makes of the first RERANKED fused documents (`reranked`), and fusions in
+    which one search counts more than the other (`fused, dense x2` and so on): what the product could do instead. The
+    corpus is embedded whole, a document a passage, and its vectors are kept below `data` for the next time; they are
+    searched in a real Chroma collection. `progress` is told how many documents are embedded, and of how many. Raises
+    EvaluationError that names a missing or wrong file.
     """
     corpus = _read_corpus(folder / "corpus.jsonl")
     judgements = _read_judgements(folder / "qrels" / "test.tsv")
@@ -60,11 +70,40 @@ def evaluate_retrieval(
             ranks = {query: searcher.rank(text, DEPTH) for query, text in queries.items()}
         finally:
             store.close()
-    return {
-        "dense": score_rankings({query: found.dense for query, found in ranks.items()}, judgements),
-        "bm25": score_rankings({query: found.lexical for query, found in ranks.items()}, judgements),
-        "fused": score_rankings({query: found.fused for query, found in ranks.items()}, judgements),
+    rankings = {
+        "dense": {query: found.dense for query, found in ranks.items()},
+        "bm25": {query: found.lexical for query, found in ranks.items()},
+        "fused": {query: found.fused for query, found in ranks.items()},
     }
+    if reranker:
+        for name, weights in WEIGHTS.items():
+            rankings[f"fused, {name}"] = {
+                query: tuple(weighted_fusion((found.dense, found.lexical), weights)) for query, found in ranks.items()
+            }
+        by_name = {document.source: document for document in corpus}
+        report(f"Reranking the first {RERANKED} of each ...")
+        rankings["reranked"] = {
+            query: tuple(reranked(reranker, queries[query], found.fused, by_name)) for query, found in ranks.items()
+        }
+    return {name: score_rankings(found, judgements) for name, found in rankings.items()}
+
+
+def weighted_fusion(rankings: Sequence[Sequence[str]], weights: Sequence[float]) -> list[str]:
+    """Reciprocal rank fusion in which a ranking counts `weight` times: the sum of weight / (FUSION_K + rank)."""
+    sums: dict[str, float] = {}
+    for ranking, weight in zip(rankings, weights, strict=True):
+        for rank, name in enumerate(ranking, 1):
+            sums[name] = sums.get(name, 0.0) + weight / (FUSION_K + rank)
+    return sorted(sums, key=lambda name: -sums[name])
+
+
+def reranked(reranker: Reranker, query: str, names: Sequence[str], documents: Mapping[str, Passage]) -> list[str]:
+    """The first RERANKED documents by their best part for the reranker, and the others after them as they were."""
+    first, rest = list(names[:RERANKED]), list(names[RERANKED:])
+    parts = {name: parts_or_whole(documents[name].text) for name in first}
+    logits = iter(reranker.score(query, [part_text(documents[name], p) for name in first for p in parts[name]]))
+    best = {name: max(next(logits) for _ in parts[name]) for name in first}
+    return sorted(first, key=lambda name: -best[name]) + rest
 
 
 def score_rankings(rankings: Mapping[str, Sequence[str]], judgements: Judgements) -> Scores:
