@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import zipfile
 from base64 import b64decode
@@ -10,6 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 
@@ -119,6 +121,18 @@ def test_there_is_a_limit_that_says_so(drawer: DocumentEvents, monkeypatch: pyte
     assert "one too many" in full["said"]
     assert full["mine"] is mine
     assert MOST_DOCUMENTS == 20
+
+
+def test_all_visitors_together_have_a_limit_too(drawer: DocumentEvents, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: WeakSet[Mine] = WeakSet()
+    monkeypatch.setattr("switchboard.ui.shelf._HELD", held)
+    kept = pasted(drawer, "Boats", BOATS)["mine"]
+    monkeypatch.setattr("switchboard.ui.shelf.MOST_HELD", kept.size + 20)
+    assert "others have added a lot" in pasted(drawer, "Tea", "Tea is free for all members.")["said"]
+    del kept
+    gc.collect()
+    assert "added" in pasted(drawer, "Tea", "Tea is free for all members.")["said"]
+    assert len(held) <= 1
 
 
 def test_nothing_pasted_is_a_warning(drawer: DocumentEvents) -> None:

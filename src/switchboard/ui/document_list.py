@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Protocol
 
+from switchboard.retrieval.search import FUSION_K
 from switchboard.types import Document, Passage, SearchResult
 from switchboard.ui.markup import plain
 
@@ -109,7 +110,8 @@ def seen(rankings: Rankings, result: SearchResult, index: Passages) -> str:
             f'<button type="button" class="link" data-action="article" data-source="{plain(passage.source)}" '
             f'data-start="{int(passage.start)}" data-end="{int(passage.end)}">{plain(passage.label)}</button>'
             f"<small>by meaning {_rank(rankings.dense, name)}, similarity {rankings.similarity[name]:.2f} · by words "
-            f"{_rank(rankings.lexical, name)}{_score(rankings.words.get(name))} · {rank}</small></div></li>"
+            f"{_rank(rankings.lexical, name)}{_score(rankings.words.get(name))} · "
+            f"fused {_fused(rankings, name):.4f} · {rank}</small></div></li>"
         )
     further = [plain(index.passage(name).label) for name in read if name not in rankings.fused[:_SHOWN]]
     also = f'<p class="drawer-note">Read as well: {"; ".join(further)}.</p>' if further else ""
@@ -130,12 +132,20 @@ def _rank(names: Sequence[str], name: str) -> str:
     return f"{names.index(name) + 1}." if name in names else "not found"
 
 
+def _fused(rankings: Rankings, name: str) -> float:
+    """The sum that reciprocal rank fusion goes by, see `reciprocal_rank_fusion`."""
+    return sum(1 / (FUSION_K + names.index(name) + 1) for names in (rankings.dense, rankings.lexical) if name in names)
+
+
 def _score(score: float | None) -> str:
     return "" if score is None else f", BM25 {score:.1f}"
 
 
 def _item(document: Document, passages: int, *actions: str) -> str:
-    about = f"{passages} passage{'' if passages == 1 else 's'} · {len(document.text):,} characters"
+    about = (
+        f"{plain(document.source)} · {passages} passage{'' if passages == 1 else 's'} · "
+        f"{len(document.text):,} characters"
+    )
     if document.updated:
         about += f" · updated {plain(document.updated)}"
     if "undo-document" in actions:

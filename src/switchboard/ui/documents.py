@@ -321,7 +321,7 @@ def documents_drawer(running: Host, bare: Any) -> tuple[DocumentEvents, Document
     with gr.Column(elem_id="documents"):
         gr.HTML(
             f'{drawer_head("Documents")}<p class="lead">Add your own: RAG and Combined answer from them with your next '
-            "question. Only you see them, and they are gone when you leave, or after an hour.</p>",
+            "question. Only you see them, and they are gone a minute after you leave, or after an hour.</p>",
             **bare("documents-head"),
         )
         everybody = gr.Checkbox(False, label="For everybody, not for me alone", visible=False, elem_id="for-everybody")

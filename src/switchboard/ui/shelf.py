@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Protocol
+from weakref import WeakSet
 
 from switchboard.errors import KnowledgeError, SwitchboardError
 from switchboard.retrieval.documents import read_document
@@ -27,6 +28,10 @@ MOST_CHARACTERS = 400_000
 """Of all documents of a visitor together."""
 MOST_BYTES = 20_000_000
 """Of all files of a visitor together: they are in memory."""
+MOST_HELD = 400_000_000
+"""Bytes of all visitors' files together: what they take of the memory has an end, however many there are."""
+_HELD: WeakSet[Mine] = WeakSet()
+"""What visitors hold at the moment, to be counted and nothing else."""
 _log = logging.getLogger(__name__)
 
 
@@ -54,13 +59,21 @@ class Knowledge(Protocol):
     def renew(self) -> None: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Mine:
     """A visitor's documents with the files they came in, and the index with them, which only this visitor searches."""
 
     index: Index
     documents: tuple[Document, ...]
     files: Mapping[str, bytes]
+
+    def __post_init__(self) -> None:
+        _HELD.add(self)
+
+    @property
+    def size(self) -> int:
+        """The bytes of its files."""
+        return sum(map(len, self.files.values()))
 
     def over(self, index: Index) -> Index:
         """The index with them over everybody's as that is now."""
@@ -151,5 +164,7 @@ def _check(document: Document, data: bytes, others: Sequence[Document], files: M
         raise KnowledgeError(
             f"would make {characters:,} characters of yours, and {MOST_CHARACTERS:,} fit. Remove or shorten some."
         )
+    if sum(one.size for one in list(_HELD)) + len(data) > MOST_HELD:
+        raise KnowledgeError("does not fit now: others have added a lot. Please try again in some minutes.")
     if len(data) + sum(map(len, files.values())) > MOST_BYTES:
         raise KnowledgeError(f"is too much: at most {MOST_BYTES // 1_000_000} MB of files fit. Remove some first.")
