@@ -33,6 +33,11 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
             "SWITCHBOARD_COMPANY": "Acme",
             "SWITCHBOARD_THRESHOLD": "0.5",
             "SWITCHBOARD_ANSWERS": "free",
+            "SWITCHBOARD_GENERATOR_URL": "https://models.example:8000/v1/",
+            "SWITCHBOARD_GENERATOR_KEY": "sk-secret",
+            "SWITCHBOARD_GENERATOR_MODEL": "big",
+            "SWITCHBOARD_GENERATOR_MODES": "combined, rag",
+            "SWITCHBOARD_CHROMA_URL": "http://chroma:8000",
             "HOST": "0.0.0.0",
             "PORT": "8000",
         }
@@ -50,7 +55,13 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         False,
         "0.0.0.0",
         8000,
+        "https://models.example:8000/v1",
+        "sk-secret",
+        "big",
+        ("rag", "combined"),
+        "http://chroma:8000",
     )
+    assert "sk-secret" not in repr(settings)
 
 
 def test_a_space_listens_to_the_outside() -> None:
@@ -63,11 +74,28 @@ def test_a_space_listens_to_the_outside() -> None:
         ("SWITCHBOARD_QUANTIZATION", "fp4", "nf4, int8, none"),
         ("SWITCHBOARD_THRESHOLD", "2", "from -1 to 1"),
         ("PORT", "seven", "from 1 to 65535"),
+        ("SWITCHBOARD_GENERATOR_URL", "127.0.0.1:8000", "such as http://"),
+        ("SWITCHBOARD_GENERATOR_MODES", "magic", "base, fine-tuned, rag, combined"),
+        ("SWITCHBOARD_CHROMA_URL", "http://host:port", "such as http://"),
     ],
 )
 def test_a_wrong_value_is_refused_with_the_rule(name: str, value: str, rule: str) -> None:
     with pytest.raises(SettingsError, match=f"{name}.*{re.escape(value)}.*{rule}"):
         Settings.from_environment({name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SWITCHBOARD_GENERATOR_KEY", "sk-secret\nsecond"),
+        ("SWITCHBOARD_GENERATOR_URL", "http://me:sk-secret@host/v1"),
+        ("SWITCHBOARD_CHROMA_URL", "http://host?key=sk-secret"),
+    ],
+)
+def test_a_refused_secret_is_not_repeated(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name) as refused:
+        Settings.from_environment({name: value})
+    assert "sk-secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize("name", LIMITS)

@@ -330,3 +330,17 @@ def test_only_the_four_votes_are_taken(tmp_path: Path) -> None:
     store.add("a", "q", Answer("rag"), Answer("base"), "left")
     store.add("a", "q", Answer("rag"), Answer("base"), "right")
     assert store.tally()["rag"].won == 1
+
+
+def test_an_answer_that_was_cut_off_is_kept_says_why_and_is_not_voted_on(tmp_path: Path) -> None:
+    def cut(_conversation: Sequence[Message], mode: str, _settings: GenerationSettings) -> Iterator[Answer]:
+        yield Answer(mode, "Half an", notice="The answer breaks off here.", cut_off=True, done=True)
+
+    page = events(tmp_path, cut)
+    *_, last = page.generate(page.begin("Price?", ["base", "rag"], True, Comparison())["state"])
+    (one,) = last["state"].rounds
+    assert [column.state for column in one.columns] == ["stopped", "stopped"]
+    assert not one.votable
+    html = "".join(last["board"])
+    assert "Half an" in html
+    assert "The answer breaks off here." in html

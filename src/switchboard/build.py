@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,7 @@ from switchboard.generation.fast.llama import fast_version
 from switchboard.generation.local import LocalGenerator
 from switchboard.generation.model import load_model
 from switchboard.memory import give_back
-from switchboard.modes import MODES
+from switchboard.modes import ABLATION, MODES
 from switchboard.progress import Report
 from switchboard.prompts import system_prompt
 from switchboard.retrieval.embedding import PACKAGED, SentenceEmbedder, open_embedder
@@ -25,7 +25,9 @@ from switchboard.retrieval.reranker import RERANKER, CrossEncoder, is_reranker
 from switchboard.retrieval.shared import SharedDocuments
 from switchboard.settings import Settings
 from switchboard.switch import Switchboard
-from switchboard.types import Message
+from switchboard.types import Generator, Message
+
+About = tuple[tuple[str, str], ...]
 
 WATCH_SECONDS = 5.0
 """How soon a process notices that another one has changed the shared documents."""
@@ -41,7 +43,7 @@ class Running:
 
     answers: Switchboard
     knowledge: Knowledge
-    about: tuple[tuple[str, str], ...]
+    about: About
     settings: Settings
     warm_up: Callable[[], None]
     ready: bool = True
@@ -62,21 +64,53 @@ def build(settings: Settings, report: Report) -> Running:
     with ThreadPoolExecutor(1) as side:
         # The model and the index share nothing until a question comes, so they load side by side.
         knowledge_ready = side.submit(open_knowledge, settings, report)
-        generator, about = compute(load_generator, settings, report)
+        generator, elsewhere, about = load_generators(settings, report)
         knowledge = knowledge_ready.result()
     give_back()
     index = knowledge.current
     report(f"Knowledge: {index.describe()}")
     return Running(
-        answers=Switchboard(generator, index, settings.company, settings.quoting),
+        answers=Switchboard(generator, index, settings.company, settings.quoting, elsewhere),
         knowledge=knowledge,
         about=(*about, ("Knowledge", index.describe())),
         settings=settings,
-        warm_up=partial(_warm_up, generator, settings.company),
+        warm_up=partial(_warm_up, generator, settings.company, elsewhere),
     )
 
 
-def load_generator(settings: Settings, report: Report) -> tuple[LocalGenerator, tuple[tuple[str, str], ...]]:
+def load_generators(settings: Settings, report: Report) -> tuple[Generator, Mapping[str, Generator], About]:
+    """What writes answers: in most modes, and in those, by name, that a server answers; and what there is to say of it.
+
+    Where the server answers all of them no model is loaded here.
+    """
+    if not settings.generator_url:
+        local, about = compute(load_generator, settings, report)
+        return local, {}, about
+    from switchboard.generation.remote import RemoteGenerator  # noqa: PLC0415  (a second that few starts need)
+
+    there = [mode for mode in MODES.values() if mode.name in settings.generator_modes]
+    here = [mode for mode in MODES.values() if mode not in there]
+    remote = RemoteGenerator(
+        settings.generator_url,
+        settings.generator_key,
+        settings.generator_model,
+        sorted({mode.adapter for mode in there if mode.adapter}),
+        [mode.label for mode in here if mode.in_chat],
+    )
+    described = remote.describe()
+    report(f"Model server at {settings.generator_url}: {described}")
+    elsewhere = {mode.name: remote for mode in there}
+    if "rag" in elsewhere:
+        elsewhere[ABLATION.name] = remote  # it is the same without the reader
+    # Without its address, as the page is everybody's.
+    about = (("Model server", f"{', '.join(mode.label for mode in there)}: {described}"),)
+    if not here:
+        return remote, elsewhere, about
+    local, own = compute(load_generator, settings, report)
+    return local, elsewhere, (*own, *about)
+
+
+def load_generator(settings: Settings, report: Report) -> tuple[LocalGenerator, About]:
     """Load the model and its adapters; returns the engine and what there is to say about it."""
     base = load_model(settings, report)
     report(f"Model: {base.describe()}")
@@ -130,9 +164,11 @@ def open_reranker(settings: Settings, embedder: SentenceEmbedder, report: Report
         return None
 
 
-def _warm_up(generator: LocalGenerator, company: str) -> None:
-    """Read each mode's system prompt once."""
+def _warm_up(generator: Generator, company: str, elsewhere: Mapping[str, Generator]) -> None:
+    """Read the system prompt of each mode that is answered here once."""
+    if not isinstance(generator, LocalGenerator):
+        return
     for mode in MODES.values():
-        if (mode.adapter or "") not in generator.refused_adapters:
+        if mode.name not in elsewhere and (mode.adapter or "") not in generator.refused_adapters:
             system = Message("system", system_prompt(company, with_passages=mode.searches))
             generator.warm_up([system, Message("user", "Hello")], mode.adapter)

@@ -4,6 +4,7 @@ SwitchboardError
 ├── SettingsError          a value out of its range, in the environment or from the page
 ├── ModelError             the model or the embedder cannot be had, read or quantized
 │   └── AdapterError       an adapter is missing, damaged or was made for another base
+├── GeneratorError         the server that writes answers is gone, slow, or says what is no answer
 ├── KnowledgeError         a document or the index cannot be read
 ├── StorageError           what visitors store cannot be read or written at the moment
 ├── MessageTooLongError    one message does not fit the prompt's token budget
@@ -28,6 +29,10 @@ class ModelError(SwitchboardError):
 
 class AdapterError(ModelError):
     """An adapter is missing, damaged or was made for another base."""
+
+
+class GeneratorError(SwitchboardError):
+    """The server that writes answers is gone, slow or too busy, or what it says is no answer."""
 
 
 class KnowledgeError(SwitchboardError):

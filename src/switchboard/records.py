@@ -29,6 +29,7 @@ def answer_record(question: str, answer: Answer) -> dict[str, Any]:
             for number, passage in enumerate(answer.passages, 1)
         ],
         "notice": answer.notice,
+        "cut_off": answer.cut_off,
         "removed_citations": answer.removed_citations,
         "metrics": {
             key: round(value, 2) if isinstance(value, float) else value for key, value in asdict(answer.metrics).items()
@@ -80,6 +81,7 @@ def answer_from_json(value: Mapping[str, Any]) -> Answer:
         notice=text_from_json(value["notice"]),
         metrics=_metrics_from_json(value["metrics"]),
         done=bool(value["done"]),
+        cut_off=bool(value.get("cut_off")),
     )
 
 

@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from switchboard.errors import SettingsError
+from switchboard.modes import MODES
 
 ROOT = Path(__file__).resolve().parents[2]
 """The repository: app.py, adapters/, knowledge/ and the data folder are here."""
@@ -31,6 +33,10 @@ class Settings:
     model may write freely. `database_url` is where ratings, votes and shared documents are kept instead of files in the
     data folder; whoever knows the `admin_password` changes the documents for everybody, nobody does where it is empty.
     Neither is ever shown.
+
+    Where `generator_url` names an OpenAI-compatible server, `generator_modes` are answered there, by `generator_model`
+    or the first model that it lists. Where `chroma_url` names a Chroma server, vectors are kept there. Both are empty
+    where there is no such server.
     """
 
     model: str = "packaged"
@@ -47,6 +53,11 @@ class Settings:
     quoting: bool = True
     host: str = "127.0.0.1"
     port: int = 7860
+    generator_url: str = ""
+    generator_key: str = field(default="", repr=False)
+    generator_model: str = ""
+    generator_modes: tuple[str, ...] = tuple(MODES)
+    chroma_url: str = ""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -54,7 +65,8 @@ class Settings:
 
         SWITCHBOARD_MODEL, SWITCHBOARD_QUANTIZATION, SWITCHBOARD_EMBEDDER, SWITCHBOARD_ADAPTERS,
         SWITCHBOARD_KNOWLEDGE, SWITCHBOARD_DATA, SWITCHBOARD_REPORT, SWITCHBOARD_COMPANY, SWITCHBOARD_THRESHOLD,
-        SWITCHBOARD_ANSWERS, SWITCHBOARD_DATABASE_URL, SWITCHBOARD_ADMIN_PASSWORD, HOST and PORT.
+        SWITCHBOARD_ANSWERS, SWITCHBOARD_DATABASE_URL, SWITCHBOARD_ADMIN_PASSWORD, SWITCHBOARD_GENERATOR_URL, _KEY,
+        _MODEL and _MODES, SWITCHBOARD_CHROMA_URL, HOST and PORT.
         """
         env = os.environ if environment is None else environment
 
@@ -89,6 +101,11 @@ class Settings:
             # On Hugging Face Spaces the page is reached from outside its container.
             host=text("HOST", "0.0.0.0" if env.get("SPACE_ID") else cls.host),  # noqa: S104
             port=int(_number("PORT", text("PORT", str(cls.port)), 1, 65535)),
+            generator_url=_address("SWITCHBOARD_GENERATOR_URL", text("SWITCHBOARD_GENERATOR_URL", "")),
+            generator_key=_key("SWITCHBOARD_GENERATOR_KEY", text("SWITCHBOARD_GENERATOR_KEY", "")),
+            generator_model=text("SWITCHBOARD_GENERATOR_MODEL", ""),
+            generator_modes=_modes("SWITCHBOARD_GENERATOR_MODES", text("SWITCHBOARD_GENERATOR_MODES", ",".join(MODES))),
+            chroma_url=_address("SWITCHBOARD_CHROMA_URL", text("SWITCHBOARD_CHROMA_URL", "")),
         )
 
 
@@ -100,3 +117,31 @@ def _number(name: str, value: str, low: float, high: float) -> float:
     if not low <= number <= high:
         raise SettingsError(f"{name} is '{value}'; it must be a number from {low:g} to {high:g}.")
     return number
+
+
+def _address(name: str, value: str) -> str:
+    """A server's address without a slash at its end; empty where there is none."""
+    try:
+        parts = urlsplit(value)
+        whole = parts.scheme in ("http", "https") and parts.hostname and (parts.port or True)
+    except ValueError:
+        whole = False
+    if value and not whole:
+        raise SettingsError(f"{name} is '{value}'; it must be an address such as http://127.0.0.1:8000.")
+    if value and (parts.username or parts.password or parts.query or parts.fragment):
+        # Not repeated here: it may be a password.
+        raise SettingsError(f"{name} must be an address alone: no user or password before it, and no ? or # after it.")
+    return value.rstrip("/")
+
+
+def _key(name: str, value: str) -> str:
+    if not (value.isascii() and value.isprintable()):
+        raise SettingsError(f"{name} has characters that no key has; it must be plain ASCII on one line.")
+    return value
+
+
+def _modes(name: str, value: str) -> tuple[str, ...]:
+    named = [mode.strip() for mode in value.split(",") if mode.strip()]
+    if unknown := [mode for mode in named if mode not in MODES]:
+        raise SettingsError(f"{name} names '{unknown[0]}'; the modes are {', '.join(MODES)}.")
+    return tuple(mode for mode in MODES if mode in named)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from switchboard.citations import check_citations
-from switchboard.errors import AdapterError, SettingsError
+from switchboard.errors import AdapterError, GeneratorError, SettingsError
 from switchboard.followups import search_query
 from switchboard.modes import Mode, mode_named
 from switchboard.prompts import PROMPT_TOKENS, READER_DECLINE, build_prompt, declined
@@ -50,13 +50,19 @@ class Switchboard:
     """A generator and a retriever behind one switch. It keeps nothing of any visitor.
 
     With `quoting` an adapter over passages answers in their own sentences, see generation/quoting.py, and one without
-    passages in the replies that it was taught, where it brings them, see generation/replies.py.
+    passages in the replies that it was taught, where it brings them, see generation/replies.py. `elsewhere` has the
+    generators of modes, by name, that another than `generator` answers; they write freely.
     """
 
     generator: Generator
     retriever: Retriever
     company: str
     quoting: bool = True
+    elsewhere: Mapping[str, Generator] = field(default_factory=dict)
+
+    def generator_of(self, mode: Mode) -> Generator:
+        """What writes the answers of a mode."""
+        return self.elsewhere.get(mode.name, self.generator)
 
     def over(self, retriever: Retriever | None) -> Switchboard:
         """The same switch over another retriever; over its own for None."""
@@ -79,7 +85,8 @@ class Switchboard:
             return
         if turn.answer.passages:
             yield turn.answer
-        tokens = self.generator.stream(turn.prompt, settings, turn.adapter, turn.grounding)
+        generator = self.generator_of(mode if isinstance(mode, Mode) else mode_named(mode))
+        tokens = generator.stream(turn.prompt, settings, turn.adapter, turn.grounding)
         yield from self._generated(turn.answer, tokens, began)
 
     def prepare(self, conversation: Sequence[Message], mode: str | Mode, settings: GenerationSettings) -> Turn:
@@ -87,7 +94,9 @@ class Switchboard:
         chosen = mode if isinstance(mode, Mode) else mode_named(mode)
         if not conversation or conversation[-1].role != "user" or not conversation[-1].content.strip():
             raise SettingsError("There is no question. Please type one.")
-        adapter, notice = self._adapter_for(chosen)
+        generator = self.generator_of(chosen)
+        quoting = self.quoting and chosen.name not in self.elsewhere
+        adapter, notice = _adapter_for(chosen, generator)
         answer = Answer(mode=chosen.name, notice=notice)
         read: tuple[Passage, ...] = ()
         quotes: tuple[Quote, ...] = ()
@@ -110,44 +119,29 @@ class Switchboard:
             if not found.passages:
                 why = _why_not_covered(found)
                 return Turn(replace(answer, text=_not_covered(self.company), abstained=True, notice=why, done=True))
-            read, quotes = found.read, found.quotes if self.quoting and adapter else ()
+            read, quotes = found.read, found.quotes if quoting and adapter else ()
         if chosen.searches and talk:
             answer = replace(answer, notice=_NOTHING_ASKED)
             if not chosen.needs_adapter:
                 # An adapter that its mode can do without knows passages and nothing else: no company.
                 reply = reply or self.retriever.small_talk(said) or _GREETING
                 return Turn(replace(answer, text=reply, done=True))
-        budget = min(PROMPT_TOKENS, self.generator.context_tokens - settings.max_tokens)
-        prompt = build_prompt(conversation, read, self.company, self.generator.count_tokens, budget)
+        budget = min(PROMPT_TOKENS, generator.context_tokens - settings.max_tokens)
+        prompt = build_prompt(conversation, read, self.company, generator.count_tokens, budget)
         texts = (*(f"{p.label}\n{p.text}" for p in answer.passages), *(m.content for m in conversation))
         if answer.passages:
             grounding = Grounding(texts, len(answer.passages), READER_DECLINE, quotes)
             return Turn(answer, prompt, adapter, grounding)
-        if chosen.searches or not adapter or not self.quoting or talk:
+        if chosen.searches or not adapter or not quoting or talk:
             return Turn(answer, prompt, adapter)
-        return Turn(answer, prompt, adapter, Grounding(asked=self._asked(prompt)))
-
-    def _asked(self, prompt: Sequence[Message]) -> tuple[tuple[Message, ...], ...]:
-        """The prompt once for each thing that its question asks."""
-        *before, question = prompt
-        parts = [f"{p.context} {p.question}".strip() for p in sub_questions(question.content)] or [question.content]
-        return tuple((*before, replace(question, content=part)) for part in parts)
-
-    def _adapter_for(self, mode: Mode) -> tuple[str | None, str]:
-        """The adapter to put on, and a notice where the mode has to do without. Raises AdapterError."""
-        refusal = self.generator.refused_adapters.get(mode.adapter or "")
-        if refusal is None:
-            return mode.adapter, ""
-        if mode.needs_adapter:
-            raise AdapterError(refusal)
-        return None, f"{refusal} This answer is the untuned model's."
+        return Turn(answer, prompt, adapter, Grounding(asked=_asked(prompt)))
 
     def _generated(self, answer: Answer, tokens: Iterator[Token], began: float) -> Iterator[Answer]:
         """Grow the answer by its tokens and finish it."""
         text, count, decoded, first_ms = "", 0, 0, 0.0
         try:
             for token in tokens:
-                if token.waiting:
+                if token.waiting or token.idle:
                     yield replace(answer, waiting=token.waiting, wait_seconds=token.wait_seconds)
                     continue
                 count += 1
@@ -171,12 +165,34 @@ class Switchboard:
                     ),
                 )
                 yield answer
+        except GeneratorError as error:
+            if not text.strip():
+                raise
+            # What was said so far is kept.
+            answer = replace(answer, notice=f"{answer.notice} {error}".strip(), cut_off=True)
         finally:
             close = getattr(tokens, "close", None)
             if close:
                 close()
         metrics = answer.metrics if count else replace(answer.metrics, total_ms=_since(began))
         yield finished(answer, text, metrics)
+
+
+def _asked(prompt: Sequence[Message]) -> tuple[tuple[Message, ...], ...]:
+    """The prompt once for each thing that its question asks."""
+    *before, question = prompt
+    parts = [f"{p.context} {p.question}".strip() for p in sub_questions(question.content)] or [question.content]
+    return tuple((*before, replace(question, content=part)) for part in parts)
+
+
+def _adapter_for(mode: Mode, generator: Generator) -> tuple[str | None, str]:
+    """The adapter to put on, and a notice where the mode has to do without. Raises AdapterError."""
+    refusal = generator.refused_adapters.get(mode.adapter or "")
+    if refusal is None:
+        return mode.adapter, ""
+    if mode.needs_adapter:
+        raise AdapterError(refusal)
+    return None, f"{refusal} This answer is the untuned model's."
 
 
 def finished(answer: Answer, text: str, metrics: Metrics) -> Answer:

@@ -153,8 +153,8 @@ class Token:
     """One step of generation: `text` is what it adds to the answer, empty inside a multi-byte character.
 
     A step that waits for the model adds nothing; it is there so that the visitor can be told, and can stop: `waiting`
-    says how many others are answered first, and `wait_seconds` about how long that takes. One that was `copied` from a
-    passage or a taught reply cost no computing.
+    says how many others are answered first, and `wait_seconds` about how long that takes. An `idle` one waits for a
+    server to go on. One that was `copied` from a passage or a taught reply cost no computing.
     """
 
     text: str
@@ -163,6 +163,7 @@ class Token:
     waiting: int = 0
     copied: bool = False
     wait_seconds: float = 0.0
+    idle: bool = False
 
 
 @dataclass(frozen=True)
@@ -202,8 +203,9 @@ class Answer:
 
     `cited` are the numbers of cited passages, counted from 1; `removed_citations` counts those that pointed at
     nothing. `abstained` says that the question is not covered: nothing relevant was found, or the model
-    declined. `notice` is a sentence about how the answer came to be, shown beside it. `waiting` says how many
-    others the model answers first, and `wait_seconds` about how long that takes.
+    declined. `notice` is a sentence about how the answer came to be, shown beside it; it says why where an answer is
+    `cut_off`: the generator failed before its end. `waiting` says how many others the model answers first, and
+    `wait_seconds` about how long that takes.
     """
 
     mode: str
@@ -218,10 +220,11 @@ class Answer:
     waiting: int = 0
     wait_seconds: float = 0.0
     done: bool = False
+    cut_off: bool = False
 
 
 class Generator(Protocol):
-    """What writes answers: the local engine, or a fake in the tests."""
+    """What writes answers: the local engine, a server, or a fake in the tests."""
 
     @property
     def context_tokens(self) -> int:
@@ -243,8 +246,9 @@ class Generator(Protocol):
     ) -> Iterator[Token]:
         """Yield the answer token by token; an `adapter` of None is the untouched base.
 
-        With a `grounding` all figures and citations of the answer are those of its texts and passages. Closing the
-        iterator stops the model, and until it is closed or at its end nobody else is answered.
+        With a `grounding` the local engine says no figure and no citation but those of its texts and passages; a
+        server's model answers freely. Closing the iterator stops the model. Raises GeneratorError where a server fails,
+        which may be after some tokens.
         """
 
 

@@ -11,7 +11,7 @@ from gradio_client.exceptions import AppError
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
-FIELDS = {"question", "mode", "answer", "abstained", "passages", "notice", "removed_citations", "metrics"}
+FIELDS = set("question mode answer abstained passages notice cut_off removed_citations metrics".split())
 
 
 @pytest.fixture(scope="module")

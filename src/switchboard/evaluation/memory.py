@@ -12,8 +12,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from switchboard.build import build, load_generator
-from switchboard.compute import compute
+from switchboard.build import build, load_generators
 from switchboard.errors import SwitchboardError
 from switchboard.evaluation.machine import peak_mib
 from switchboard.modes import ABLATION, MODES, Mode
@@ -56,8 +55,8 @@ def main() -> None:
     if mode.searches:
         switchboard = build(settings, quietly).switchboard
     else:
-        generator, _ = compute(load_generator, settings, quietly)
-        switchboard = Switchboard(generator, _NothingLoaded(), settings.company, settings.quoting)
+        generator, elsewhere, _ = load_generators(settings, quietly)
+        switchboard = Switchboard(generator, _NothingLoaded(), settings.company, settings.quoting, elsewhere)
     for question in _QUESTIONS:
         for _ in switchboard.answer([Message("user", question)], mode):
             pass

@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
+from switchboard.errors import GeneratorError
 from switchboard.evaluation.questions import Question
 from switchboard.evaluation.score import Scored, score
 from switchboard.generation.local import LocalGenerator
@@ -49,9 +50,9 @@ class Remembering:
 def ask_all(switchboard: Switchboard, questions: Sequence[Question], mode: Mode, progress: Progress) -> list[Answer]:
     """Every question's answer in a mode, in their order; `progress` is told how many more are done.
 
-    The local engine writes them in batches, another one by one.
+    The local engine writes them in batches, another one by one. Raises GeneratorError where a server fails.
     """
-    generator = switchboard.generator
+    generator = switchboard.generator_of(mode)
     if not isinstance(generator, LocalGenerator):
         return ask_one_by_one(switchboard, questions, mode, progress)
     turns = [switchboard.prepare(question.messages, mode, SETTINGS) for question in questions]
@@ -78,10 +79,12 @@ def ask_all(switchboard: Switchboard, questions: Sequence[Question], mode: Mode,
 def ask_one_by_one(
     switchboard: Switchboard, questions: Sequence[Question], mode: Mode, progress: Progress
 ) -> list[Answer]:
-    """The answers as a visitor gets them, with what each cost."""
+    """The answers as a visitor gets them, with what each cost. Raises GeneratorError where one is cut off."""
     answers = []
     for question in questions:
         *_, answer = switchboard.answer(question.messages, mode, SETTINGS)
+        if answer.cut_off:
+            raise GeneratorError(answer.notice)  # half an answer says nothing of the mode
         answers.append(answer)
         progress(1)
     return answers

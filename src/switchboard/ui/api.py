@@ -44,7 +44,8 @@ def add_api(
 
         Returns:
             An object with question, mode, answer, abstained (the question is not covered), passages (source,
-            heading, title, score, text, cited), notice, removed_citations and metrics (milliseconds and tokens).
+            heading, title, score, text, cited), notice, cut_off (the model failed before the answer's end, and the
+            notice says why), removed_citations and metrics (milliseconds and tokens).
         """
 
         def run() -> dict[str, Any]:

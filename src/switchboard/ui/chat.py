@@ -172,7 +172,8 @@ class ChatEvents:
                         if found or time.perf_counter() - drawn > _FRAME_SECONDS:
                             drawn = time.perf_counter()
                             yield self._frame(conversation.updated(turn), sources=found)
-                turn = replace(turn, state="stopped" if self._stops.stopped(turn.id) else "done")
+                ended = self._stops.stopped(turn.id) or turn.answer.cut_off
+                turn = replace(turn, state="stopped" if ended else "done")
             except SwitchboardError as error:
                 turn = replace(turn, state="failed", error=str(error))
             except Exception:  # noqa: BLE001 - whatever it is, the visitor gets a sentence and the log gets the trace

@@ -178,7 +178,7 @@ def _answered(
                 yield current.with_column(column)
         if stops.stopped(current.id):
             return
-        column = replace(column, state="done")
+        column = replace(column, state="stopped" if column.answer.cut_off else "done")
     except SwitchboardError as error:
         column = replace(column, state="failed", error=str(error))
     except Exception:  # noqa: BLE001 - the visitor gets a sentence and the log gets the trace

@@ -204,7 +204,8 @@ def _said(column: Column, differing: set[str], passages: Sequence[str], hidden: 
         html = _marked(render_markdown(sentence), differing if finished else set())
         lacks = checked and says_something(sentence) and not supported(sentence, passages)
         parts.append(f'<div class="unsupported" title="{_WHY}">{html}</div>' if lacks else f"<div>{html}</div>")
-    return f'<div class="prose-answer" dir="auto">{"".join(parts)}</div>'
+    why = f'<p class="round-note">{plain(column.answer.notice)}</p>' if column.answer.cut_off else ""
+    return f'<div class="prose-answer" dir="auto">{"".join(parts)}</div>{why}'
 
 
 def _waiting(words: str) -> str:
