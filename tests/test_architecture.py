@@ -24,6 +24,10 @@ ONLY_IN = {
     "mammoth": ("retrieval/conversion.py",),
     "markdownify": ("retrieval/conversion.py",),
     "bs4": ("retrieval/conversion.py",),
+    "limits": ("limits.py",),
+    "prometheus_client": ("metrics.py",),
+    "starlette": ("ui/",),
+    "uvicorn": ("ui/",),
     "charset_normalizer": ("retrieval/formats.py",),
     "switchboard.ui": ("ui/",),
     "switchboard.build": (

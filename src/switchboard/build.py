@@ -39,6 +39,7 @@ class Running:
     settings: Settings
     warm_up: Callable[[], None]
     ready: bool = True
+    missing: tuple[str, ...] = ()
 
 
 def build(settings: Settings, report: Report) -> Running:

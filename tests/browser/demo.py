@@ -232,11 +232,12 @@ class Demo:
     about: tuple[tuple[str, str], ...]
     settings: Settings
     ready: bool = True
+    missing: tuple[str, ...] = ()
 
 
 def demo(data: Path, port: int = 7860, pause: float = 0.03) -> Demo:
     """A Switchboard over fakes that keeps its files below `data`."""
-    settings = Settings(data=data, report=data / "report.json", port=port)
+    settings = Settings(data=data, report=data / "report.json", port=port, turns_per_minute=0, documents_per_minute=0)
     board = Switchboard(SlowGenerator(pause), WordRetriever(), settings.company)
     about = (
         ("Model", "SmolLM2-135M-Instruct, 135 million parameters"),

@@ -16,7 +16,9 @@ from typing import Any, Protocol
 
 import gradio as gr
 
-from switchboard.errors import KnowledgeError, SwitchboardError
+from switchboard.errors import KnowledgeError, SwitchboardError, TooManyError
+from switchboard.limits import NO_LIMITS, Limits
+from switchboard.metrics import ServiceMetrics
 from switchboard.retrieval.documents import LOADERS, read_document
 from switchboard.retrieval.formats import safe_name
 from switchboard.retrieval.likeness import duplicate_of, near_duplicate_of
@@ -26,6 +28,7 @@ from switchboard.ui.chat import OUR_FAULT, Update
 from switchboard.ui.frame import drawer_head
 from switchboard.ui.markup import plain
 from switchboard.ui.sources import article
+from switchboard.ui.visitors import visitor_of
 
 YOURS = "yours/"
 """What the names of a visitor's documents begin with."""
@@ -100,21 +103,31 @@ class DocumentParts:
 class DocumentEvents:
     """The handlers. They keep nothing of any visitor."""
 
-    def __init__(self, parts: DocumentParts, running: Host) -> None:
+    def __init__(
+        self,
+        parts: DocumentParts,
+        running: Host,
+        limits: Limits = NO_LIMITS,
+        metrics: ServiceMetrics | None = None,
+    ) -> None:
         self._parts = parts
         self._running = running
+        self._limits = limits
+        self._metrics = metrics or ServiceMetrics()
 
     def show(self, mine: Mine | None) -> Update:
         """The list, as it is for this visitor; waits for the index."""
         return {self._parts.listed: listed(self._index(mine), mine)}
 
-    def add(self, files: Sequence[str] | None, mine: Mine | None) -> Iterator[Update]:
+    def add(
+        self, files: Sequence[str] | None, mine: Mine | None, request: gr.Request | None = None
+    ) -> Iterator[Update]:
         """Read and index files one after the other, and say of each what became of it."""
         done: list[str] = []
         for number, path in enumerate(map(Path, files or ()), 1):
             yield {self._parts.said: said([*done, _busy(f"Reading {path.name} ({number} of {len(files or ())}) …")])}
             try:
-                made = self._one(safe_name(path.name), path.read_bytes(), mine)
+                made = self._one(safe_name(path.name), path.read_bytes(), mine, visitor_of(request))
             except OSError:
                 _log.exception("An upload could not be read.")
                 made = _bad(path.name, OUR_FAULT), mine
@@ -124,13 +137,13 @@ class DocumentEvents:
             done.append(line)
         yield {**self._changed(mine), self._parts.said: said(done)}
 
-    def paste(self, title: str, text: str, mine: Mine | None) -> Update:
+    def paste(self, title: str, text: str, mine: Mine | None, request: gr.Request | None = None) -> Update:
         """Index a text that was typed or pasted."""
         if not text.strip():
             gr.Warning("There is no text. Paste it into the box first.")
             return {self._parts.mine: mine}
         name = safe_name(f"{title.strip() or text.strip()[:40]}.md")
-        line, changed = self._one(name, text.encode(), mine)
+        line, changed = self._one(name, text.encode(), mine, visitor_of(request))
         if changed is mine:
             return {self._parts.said: said([line]), self._parts.mine: mine}
         return {**self._changed(changed), self._parts.said: said([line]), self._parts.title: "", self._parts.text: ""}
@@ -150,13 +163,14 @@ class DocumentEvents:
         words = "Your documents are gone." if mine else "There are no documents of yours."
         return {**self._changed(None), self._parts.said: said([_good("", words)])}
 
-    def look(self, query: str, mine: Mine | None) -> Update:
+    def look(self, query: str, mine: Mine | None, request: gr.Request | None = None) -> Update:
         """What a search for this query sees."""
         if not query.strip():
             gr.Warning("There is nothing to search for. Please type a question.")
             return {self._parts.seen: ""}
         index = self._index(mine)
         try:
+            self._limits.count("turns", visitor_of(request))
             rankings, result = index.inspect(query.strip()[:_LONGEST_QUERY], 3)
         except SwitchboardError as error:
             return {self._parts.seen: f'<p class="round-note">{plain(str(error))}</p>'}
@@ -173,9 +187,15 @@ class DocumentEvents:
         # Never the same twice, or the page would not notice that it is opened again.
         return {self._parts.opened: f"<!-- {time.monotonic_ns()} -->{html}"}
 
-    def _one(self, name: str, data: bytes, mine: Mine | None) -> tuple[str, Mine | None]:
+    def _one(self, name: str, data: bytes, mine: Mine | None, visitor: str) -> tuple[str, Mine | None]:
         """What became of one document, and the visitor's documents with it, or as they were."""
+        line, grown = self._read(name, data, mine, visitor)
+        self._metrics.document(added=grown is not mine)
+        return line, grown
+
+    def _read(self, name: str, data: bytes, mine: Mine | None, visitor: str) -> tuple[str, Mine | None]:
         try:
+            self._limits.count("documents", visitor)
             document = read_document(name, data)
             own = mine.documents if mine else ()
             _check(document, own)
@@ -187,6 +207,8 @@ class DocumentEvents:
             document = replace(document, source=source, topic="Your documents")
             replaced = any(one.source == source for one in own)
             grown = index.with_documents([document])
+        except TooManyError as error:
+            return _bad(name, f"was not added: {error}"), mine
         except KnowledgeError as error:
             return _bad(name, str(error).removeprefix(name).strip()), mine
         except Exception:  # noqa: BLE001 - whatever is in the file, the visitor gets a sentence and the log the trace
@@ -317,7 +339,9 @@ def _busy(words: str) -> str:
     return f'<li class="busy">{plain(words)}</li>'
 
 
-def documents_drawer(running: Host, bare: Any) -> tuple[DocumentEvents, DocumentParts]:
+def documents_drawer(
+    running: Host, bare: Any, limits: Limits, metrics: ServiceMetrics
+) -> tuple[DocumentEvents, DocumentParts]:
     """The drawer's components and events; `bare` makes the options of HTML components."""
     mine = gr.State(None, time_to_live=SECONDS)
     suffixes = sorted(LOADERS)
@@ -347,7 +371,7 @@ def documents_drawer(running: Host, bare: Any) -> tuple[DocumentEvents, Document
         forget = gr.Button("Forget all of mine", size="sm", elem_id="documents-forget")
         opened = gr.HTML("", html_template="", elem_id="opened", **bare("opened"))
     parts = DocumentParts(files, title, text, told, shown, found, opened, mine)
-    events = DocumentEvents(parts, running)
+    events = DocumentEvents(parts, running, limits, metrics)
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     # Embedding takes a moment: in the queue, so that it does not hold up the page.
     files.upload(events.add, [files, mine], parts.changed(), **quiet)
