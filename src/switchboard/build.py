@@ -47,6 +47,7 @@ class Running:
     settings: Settings
     warm_up: Callable[[], None]
     ready: bool = True
+    missing: tuple[str, ...] = ()
 
     @property
     def index(self) -> KnowledgeIndex:

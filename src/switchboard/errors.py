@@ -8,6 +8,7 @@ SwitchboardError
 ├── KnowledgeError         a document or the index cannot be read
 ├── StorageError           what visitors store cannot be read or written at the moment
 ├── MessageTooLongError    one message does not fit the prompt's token budget
+├── TooManyError           a visitor does more within a minute than is allowed
 ├── TrainingDataError      training data that would teach the wrong thing
 └── EvaluationError        questions or a benchmark folder that cannot be scored
 """
@@ -52,6 +53,14 @@ class MessageTooLongError(SwitchboardError):
         )
         self.length = length
         self.limit = limit
+
+
+class TooManyError(SwitchboardError):
+    """A visitor does more within a minute than is allowed; `seconds` from now on it is allowed again."""
+
+    def __init__(self, sentence: str, seconds: int) -> None:
+        super().__init__(sentence)
+        self.seconds = seconds
 
 
 class TrainingDataError(SwitchboardError):

@@ -5,6 +5,7 @@ Every variable is optional; `Settings.from_environment()` says what each of them
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,11 +15,14 @@ from urllib.parse import urlsplit
 
 from switchboard.errors import SettingsError
 from switchboard.modes import MODES
+from switchboard.users import Users
 
 ROOT = Path(__file__).resolve().parents[2]
 """The repository: app.py, adapters/, knowledge/ and the data folder are here."""
 
 Quantization = Literal["nf4", "int8", "none"]
+_PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+"""Where the proxy of a Hugging Face Space is."""
 QUANTIZATIONS: tuple[Quantization, ...] = ("nf4", "int8", "none")
 
 
@@ -37,6 +41,10 @@ class Settings:
     Where `generator_url` names an OpenAI-compatible server, `generator_modes` are answered there, by `generator_model`
     or the first model that it lists. Where `chroma_url` names a Chroma server, vectors are kept there. Both are empty
     where there is no such server.
+
+    `turns_per_minute` and `documents_per_minute` are the most from one address, 0 for no limit. The addresses and
+    networks of `proxies` are believed when they say who asks. Where there are `users`, everybody has to log in.
+    `metrics` are for this machine alone unless `public_metrics`.
     """
 
     model: str = "packaged"
@@ -58,6 +66,11 @@ class Settings:
     generator_model: str = ""
     generator_modes: tuple[str, ...] = tuple(MODES)
     chroma_url: str = ""
+    turns_per_minute: int = 120
+    documents_per_minute: int = 60
+    proxies: tuple[str, ...] = ()
+    users: Users = field(default_factory=Users)
+    public_metrics: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -66,7 +79,8 @@ class Settings:
         SWITCHBOARD_MODEL, SWITCHBOARD_QUANTIZATION, SWITCHBOARD_EMBEDDER, SWITCHBOARD_ADAPTERS,
         SWITCHBOARD_KNOWLEDGE, SWITCHBOARD_DATA, SWITCHBOARD_REPORT, SWITCHBOARD_COMPANY, SWITCHBOARD_THRESHOLD,
         SWITCHBOARD_ANSWERS, SWITCHBOARD_DATABASE_URL, SWITCHBOARD_ADMIN_PASSWORD, SWITCHBOARD_GENERATOR_URL, _KEY,
-        _MODEL and _MODES, SWITCHBOARD_CHROMA_URL, HOST and PORT.
+        _MODEL and _MODES, SWITCHBOARD_CHROMA_URL, SWITCHBOARD_TURNS_PER_MINUTE, SWITCHBOARD_DOCUMENTS_PER_MINUTE,
+        SWITCHBOARD_PROXIES, SWITCHBOARD_USERS, SWITCHBOARD_METRICS, HOST and PORT.
         """
         env = os.environ if environment is None else environment
 
@@ -85,6 +99,13 @@ class Settings:
         answers = text("SWITCHBOARD_ANSWERS", "quoted").lower()
         if answers not in ("quoted", "free"):
             raise SettingsError(f"SWITCHBOARD_ANSWERS is '{answers}'; it must be quoted or free.")
+        metrics = text("SWITCHBOARD_METRICS", "local").lower()
+        if metrics not in ("local", "public"):
+            raise SettingsError(f"SWITCHBOARD_METRICS is '{metrics}'; it must be local or public.")
+
+        def each_minute(name: str, default: int) -> int:
+            return int(_number(name, text(name, str(default)), 0, 1_000_000))
+
         return cls(
             model=text("SWITCHBOARD_MODEL", cls.model),
             quantization=quantization,
@@ -106,6 +127,11 @@ class Settings:
             generator_model=text("SWITCHBOARD_GENERATOR_MODEL", ""),
             generator_modes=_modes("SWITCHBOARD_GENERATOR_MODES", text("SWITCHBOARD_GENERATOR_MODES", ",".join(MODES))),
             chroma_url=_address("SWITCHBOARD_CHROMA_URL", text("SWITCHBOARD_CHROMA_URL", "")),
+            turns_per_minute=each_minute("SWITCHBOARD_TURNS_PER_MINUTE", cls.turns_per_minute),
+            documents_per_minute=each_minute("SWITCHBOARD_DOCUMENTS_PER_MINUTE", cls.documents_per_minute),
+            proxies=_networks(text("SWITCHBOARD_PROXIES", ",".join(_PRIVATE) if env.get("SPACE_ID") else "")),
+            users=Users.read(env.get("SWITCHBOARD_USERS", "")),
+            public_metrics=metrics == "public",
         )
 
 
@@ -145,3 +171,16 @@ def _modes(name: str, value: str) -> tuple[str, ...]:
     if unknown := [mode for mode in named if mode not in MODES]:
         raise SettingsError(f"{name} names '{unknown[0]}'; the modes are {', '.join(MODES)}.")
     return tuple(mode for mode in MODES if mode in named)
+
+
+def _networks(value: str) -> tuple[str, ...]:
+    networks = tuple(filter(None, map(str.strip, value.split(","))))
+    try:
+        for network in networks:
+            ipaddress.ip_network(network)
+    except ValueError:
+        raise SettingsError(
+            f"SWITCHBOARD_PROXIES is '{value}'; it must be addresses or networks with commas between them, such as "
+            "10.0.0.0/8."
+        ) from None
+    return networks

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from switchboard.errors import SwitchboardError
 from switchboard.progress import Report
 from switchboard.settings import Settings
 from switchboard.types import Answer, GenerationSettings, Message, Retriever
@@ -33,6 +34,14 @@ class Starting:
     def ready(self) -> bool:
         """Whether nobody has to wait any more."""
         return self._running.done()
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What nobody can be answered without and is not there: what is being loaded, or why it cannot be."""
+        if not self._running.done():
+            return "the model", "the index"
+        error = self._running.exception()
+        return (str(error),) if isinstance(error, SwitchboardError) else ("what failed to load",) if error else ()
 
     def wait(self) -> Running:
         """Wait for all of it."""

@@ -268,6 +268,7 @@ class Demo:
     about: tuple[tuple[str, str], ...]
     settings: Settings
     ready: bool = True
+    missing: tuple[str, ...] = ()
 
     @property
     def index(self) -> DemoIndex:
@@ -280,7 +281,14 @@ class Demo:
 
 def demo(data: Path, port: int = 7860, pause: float = 0.03, admin_password: str = "") -> Demo:
     """A Switchboard over fakes that keeps its files below `data`."""
-    settings = Settings(data=data, report=data / "report.json", port=port, admin_password=admin_password)
+    settings = Settings(
+        data=data,
+        report=data / "report.json",
+        port=port,
+        admin_password=admin_password,
+        turns_per_minute=0,
+        documents_per_minute=0,
+    )
     board = Switchboard(SlowGenerator(pause), WordRetriever(), settings.company)
     about = (
         ("Model", "SmolLM2-135M-Instruct, 135 million parameters"),

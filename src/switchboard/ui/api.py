@@ -10,17 +10,23 @@ from typing import Any, TypeVar
 import gradio as gr
 
 from switchboard.errors import SettingsError, SwitchboardError
+from switchboard.limits import Limits
 from switchboard.records import MAX_TEXT, answer_record, search_record
 from switchboard.types import LIMITS, Message, SearchResult
 from switchboard.ui.chat import OUR_FAULT, AnswerFunction
-from switchboard.ui.conversation import MAX_TURNS, settings_from
+from switchboard.ui.conversation import LONGEST_QUESTION, MAX_TURNS, settings_from
+from switchboard.ui.visitors import visitor_of
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
 
 def add_api(
-    answer: AnswerFunction, search_passages: Callable[[str, int], SearchResult], concurrency_id: str, concurrency: int
+    answer: AnswerFunction,
+    search_passages: Callable[[str, int], SearchResult],
+    concurrency_id: str,
+    concurrency: int,
+    limits: Limits,
 ) -> None:
     """Add the endpoints to the Blocks that is being built."""
 
@@ -31,6 +37,7 @@ def add_api(
         passages: int = 3,
         temperature: float = 0.0,
         max_tokens: int = 256,
+        request: gr.Request | None = None,
     ) -> dict[str, Any]:
         """Answer a question down one of the four paths and say what the answer cost.
 
@@ -49,6 +56,8 @@ def add_api(
         """
 
         def run() -> dict[str, Any]:
+            limits.count("turns", visitor_of(request))
+            _check_length("question", question)
             conversation = [*_history(history), Message("user", question)]
             answers = answer(conversation, mode, settings_from(passages, temperature, max_tokens))
             (last,) = deque(answers, maxlen=1)
@@ -56,7 +65,7 @@ def add_api(
 
         return _guarded(run)
 
-    def search(query: str, k: int = 5) -> dict[str, Any]:
+    def search(query: str, k: int = 5, request: gr.Request | None = None) -> dict[str, Any]:
         """Look a question up in the help centre without asking the model.
 
         Args:
@@ -70,6 +79,8 @@ def add_api(
         """
 
         def run() -> dict[str, Any]:
+            limits.count("turns", visitor_of(request))
+            _check_length("query", query)
             low, high = LIMITS["passages"]
             if not query.strip():
                 raise SettingsError("There is nothing to search for. Please give a query.")
@@ -81,6 +92,11 @@ def add_api(
 
     gr.api(chat, api_name="chat", concurrency_id=concurrency_id, concurrency_limit=concurrency)
     gr.api(search, api_name="search", concurrency_limit=concurrency)
+
+
+def _check_length(name: str, text: str) -> None:
+    if len(text) > LONGEST_QUESTION:
+        raise SettingsError(f"{name} has {len(text):,} characters and at most {LONGEST_QUESTION:,} fit. Shorten it.")
 
 
 def _history(history: list[dict[str, str]] | None) -> list[Message]:

@@ -10,6 +10,8 @@ import gradio as gr
 
 from switchboard.database import open_database
 from switchboard.feedback import FeedbackStore
+from switchboard.limits import Limits
+from switchboard.metrics import ServiceMetrics
 from switchboard.modes import DEFAULT_MODE, MODES
 from switchboard.retrieval.formats import MAX_BYTES
 from switchboard.settings import Settings
@@ -27,6 +29,8 @@ from switchboard.ui.frame import about, dialog, drawer_head, head_of, masthead, 
 from switchboard.ui.leaving import forget_when_left
 from switchboard.ui.render import transcript
 from switchboard.ui.results import behind, read_report, results
+from switchboard.ui.service import Service
+from switchboard.ui.serving import serving_options
 from switchboard.ui.shelf import Index, Knowledge
 from switchboard.ui.sources import opened_document, sources_panel
 from switchboard.ui.theme import SwitchboardTheme, tokens_css
@@ -39,6 +43,8 @@ _CONCURRENT_ANSWERS = 16
 """How many turns may be under way: one is being generated, the others search and wait for it."""
 _LONGEST_LINE = 64
 """How many turns may wait; whoever comes after them is told to try again."""
+_UPLOADS_STAY = (60, 600)
+"""How often files that nobody added to their documents are looked for, and how old they may be, in seconds."""
 _DEFAULTS = GenerationSettings()
 
 
@@ -57,6 +63,8 @@ class Running(Protocol):
     def settings(self) -> Settings: ...
     @property
     def ready(self) -> bool: ...
+    @property
+    def missing(self) -> tuple[str, ...]: ...
 
 
 def create_app(running: Running, answer: AnswerFunction | None = None) -> gr.Blocks:
@@ -73,9 +81,12 @@ def create_app(running: Running, answer: AnswerFunction | None = None) -> gr.Blo
     def search(query: str, k: int) -> SearchResult:
         return running.switchboard.retriever.search(query, k)
 
-    answer = answer or own
-    company = running.settings.company
-    with gr.Blocks(title=f"Switchboard · {company}", analytics_enabled=False, fill_width=True) as app:
+    settings, company, metrics = running.settings, running.settings.company, ServiceMetrics()
+    limits = Limits(settings.turns_per_minute, settings.documents_per_minute, metrics.refused)
+    answer = metrics.measured(answer or own)
+    with gr.Blocks(
+        title=f"Switchboard · {company}", analytics_enabled=False, fill_width=True, delete_cache=_UPLOADS_STAY
+    ) as app:
         gr.HTML(masthead(company), elem_id="masthead", **_bare("masthead"))
         with gr.Row(elem_id="workbench"):
             with gr.Column(elem_id="chat"):
@@ -90,7 +101,7 @@ def create_app(running: Running, answer: AnswerFunction | None = None) -> gr.Blo
                 sources_panel(new_conversation()), html_template=_LIST, elem_id="sources", **_bare("sources")
             )
         sliders = _drawer()
-        owning, owned = documents_drawer(running, _bare)
+        owning, owned = documents_drawer(running, _bare, limits, metrics)
         what_runs = gr.HTML(about([]), elem_id="about-holder", **_bare("about"))
         # Not as the component's own value: that would make an endpoint, and a tool, of the public API.
         app.load(lambda: about(running.about), None, what_runs, show_progress="hidden", api_visibility="private")
@@ -99,21 +110,22 @@ def create_app(running: Running, answer: AnswerFunction | None = None) -> gr.Blo
             memory_of(new_conversation()), html_template="", elem_id="memory", **_bare("memory", "restore")
         )
         parts = Parts(shown, sources, memory, gr.State(None), question, mode)
-        events = ChatEvents(parts, answer, FeedbackStore(open_database(running.settings, "feedback")), running)
+        feedback = FeedbackStore(open_database(running.settings, "feedback"))
+        events = ChatEvents(parts, answer, feedback, running, limits)
         _connect(events, parts, ask, stop, [*sliders, owned.mine])
         app.load(
             owning.show, [owned.mine, owned.staff], [owned.listed], show_progress="hidden", api_visibility="private"
         )
-        add_api(answer, search, _MODEL, _CONCURRENT_ANSWERS)
+        add_api(answer, search, _MODEL, _CONCURRENT_ANSWERS, limits)
     with app.route("Compare", "/compare") as compare:
         gr.HTML(head_of("compare", company), elem_id="masthead", **_bare("masthead"))
         html = {"board": {"html_template": _LIST, **_bare("board", "vote")}, "tally": _bare("tally")}
         queue = {"concurrency_id": _MODEL, "concurrency_limit": _CONCURRENT_ANSWERS}
-        compared, votes = compare_page(answer, running, html, queue)
+        compared, votes = compare_page(answer, running, html, queue, limits)
         compare.load(compared.tally, None, votes, show_progress="hidden", api_visibility="private")
     with app.route("Change a fact", "/change") as change:
         gr.HTML(head_of("change", company), elem_id="masthead", **_bare("masthead"))
-        changing, shown = change_page(answer, running, html["board"], queue)
+        changing, shown = change_page(answer, running, html["board"], queue, limits)
         change.load(changing.open_first, None, shown, show_progress="hidden", api_visibility="private")
     report = read_report(running.settings.report)
     with app.route("Results", "/results"):
@@ -123,6 +135,10 @@ def create_app(running: Running, answer: AnswerFunction | None = None) -> gr.Blo
         advice_page(report, _bare("verdict"))
     forget_when_left(app)
     app.queue(default_concurrency_limit=_CONCURRENT_ANSWERS, max_size=_LONGEST_LINE)
+    app.service = service = Service(limits, metrics, lambda: running.missing)
+    metrics.gauge("queued", "Events that wait in Gradio's queue.", lambda: len(app._queue))
+    metrics.gauge("open_pages", "Pages that are open.", lambda: service.connections.pages)
+    metrics.gauge("visitors", "Addresses with a request open.", lambda: service.connections.visitors)
     return app
 
 
@@ -153,6 +169,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "run_history": False,
         "enable_monitoring": False,
         "footer_links": [],
+        **serving_options(settings),
     }
 
 
@@ -252,7 +269,7 @@ def _connect(events: ChatEvents, parts: Parts, ask: Any, stop: Any, told: list[A
         shown.edit(events.edit, [parts.mode, parts.memory], parts.all(), **quiet),
     ]
     for start in starts:
-        start.then(
+        answered = start.then(
             events.generate,
             [parts.live, *told],
             parts.all(),
@@ -261,6 +278,7 @@ def _connect(events: ChatEvents, parts: Parts, ask: Any, stop: Any, told: list[A
             show_progress="hidden",
             api_visibility="private",
         )
+        answered.failure(events.turned_away, [parts.live], parts.all(), **quiet)
     stop.click(events.stop, [parts.live], parts.all(), **quiet)
     # In the queue, so that what it shows comes down the same stream as the frames of the answer, and after them.
     last = {**quiet, "queue": True, "concurrency_limit": None}

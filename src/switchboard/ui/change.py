@@ -16,12 +16,15 @@ from typing import Any, Protocol
 import gradio as gr
 
 from switchboard.errors import SwitchboardError
+from switchboard.limits import NO_LIMITS, Limits
 from switchboard.types import Document, Retriever
 from switchboard.ui.chat import OUR_FAULT, AnswerFunction, Update
-from switchboard.ui.compare import LONGEST_QUESTION, play, stop_last
+from switchboard.ui.compare import counted, play, stop_last, turned_away
 from switchboard.ui.comparison import Comparison, board
+from switchboard.ui.conversation import LONGEST_QUESTION
 from switchboard.ui.markup import plain
 from switchboard.ui.stopping import Stops
+from switchboard.ui.visitors import visitor_of
 
 MODES = ("fine-tuned", "rag")
 """Who answers here: what learned the fact, and what looks it up."""
@@ -78,10 +81,11 @@ class ChangeParts:
 class ChangeEvents:
     """The handlers. They keep nothing of any visitor."""
 
-    def __init__(self, parts: ChangeParts, answer: AnswerFunction, running: Host) -> None:
+    def __init__(self, parts: ChangeParts, answer: AnswerFunction, running: Host, limits: Limits = NO_LIMITS) -> None:
         self._parts = parts
         self._answer = answer
         self._running = running
+        self._limits = limits
         self._stops = Stops()
 
     def open_first(self) -> Update:
@@ -117,13 +121,14 @@ class ChangeEvents:
             self._parts.said: _note("The price in the text is new. Save it to your copy, and ask again."),
         }
 
-    def save(self, source: str, text: str, copy: Copy | None) -> Update:
+    def save(self, source: str, text: str, copy: Copy | None, request: gr.Request | None = None) -> Update:
         """Index the edited article in a copy of the session's own; the copy before it goes."""
         if len(text) > _LONGEST:
             gr.Warning(f"The article is longer than {_LONGEST:,} characters. Please shorten it.")
             return {self._parts.copy: copy}
         began = time.perf_counter()
         try:
+            self._limits.count("documents", visitor_of(request))
             retriever = self._running.index.edited(source, text)
         except SwitchboardError as error:
             gr.Warning(str(error))
@@ -155,13 +160,14 @@ class ChangeEvents:
             return self._frame(rounds.asked(question, MODES, note=note), busy=True)
         return {self._parts.rounds: rounds}
 
-    def generate(self, rounds: Comparison, copy: Copy | None) -> Iterator[Update]:
+    def generate(self, rounds: Comparison, copy: Copy | None, request: gr.Request | None = None) -> Iterator[Update]:
         """Answer in both modes, over the session's copy where it has one. Closing this iterator stops the model.
 
         Each question is put by itself: an answer before it would be told to the model, old figure and all.
         """
         earlier = board(rounds, {})[1:]
-        for grown, busy in play(self._over(copy), Comparison(rounds.rounds[-1:]), self._stops):
+        answer = counted(self._over(copy), self._limits, request)
+        for grown, busy in play(answer, Comparison(rounds.rounds[-1:]), self._stops):
             whole = rounds.updated(grown.rounds[-1])
             yield self._frame(whole, busy, earlier)
 
@@ -170,6 +176,12 @@ class ChangeEvents:
         if not stop_last(rounds, self._stops):
             return gr.skip()
         return self._frame(rounds.updated(rounds.rounds[-1].stopped()), busy=False)
+
+    def turned_away(self, rounds: Comparison) -> Any:
+        """A round that Gradio's queue had no room for has failed; it does not wait."""
+        if not rounds.rounds or not rounds.rounds[-1].working:
+            return gr.skip()
+        return self._frame(rounds.updated(turned_away(rounds.rounds[-1])), busy=False)
 
     def _over(self, copy: Copy | None) -> Callable[..., Any]:
         over = copy.retriever if copy else None
@@ -187,7 +199,9 @@ class ChangeEvents:
 _STEPS = "Ask first. Then change the price, save it to your copy, and ask again."
 
 
-def change_page(answer: AnswerFunction, running: Host, html: Mapping[str, Any], queue: Mapping[str, Any]) -> Any:
+def change_page(
+    answer: AnswerFunction, running: Host, html: Mapping[str, Any], queue: Mapping[str, Any], limits: Limits
+) -> Any:
     """The page's components and events; `html` are the options of the board and `queue` those of what waits in line.
 
     Returns the handlers, and the components that are filled when the page is opened.
@@ -233,11 +247,13 @@ def change_page(answer: AnswerFunction, running: Host, html: Mapping[str, Any], 
             with gr.Column(elem_id="change-answers", min_width=320):
                 shown = gr.HTML(board(Comparison(), {}), elem_id="board", **html)
     parts = ChangeParts(article, text, said, question, shown, rounds, copy, ask, stop)
-    events = ChangeEvents(parts, answer, running)
+    events = ChangeEvents(parts, answer, running, limits)
     quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     drawn = [shown, rounds, ask, stop]
     begun = gr.on([ask.click, question.submit], events.begin, [question, rounds, copy], drawn, **quiet)
-    begun.then(events.generate, [rounds, copy], drawn, show_progress="hidden", api_visibility="private", **queue)
+    hidden = {"show_progress": "hidden", "api_visibility": "private"}
+    answered = begun.then(events.generate, [rounds, copy], drawn, **hidden, **queue)
+    answered.failure(events.turned_away, [rounds], drawn, **quiet)
     stop.click(events.stop, [rounds], drawn, **quiet)
     article.input(events.open, [article, copy], [text, said], **quiet)
     dearer.click(events.dearer, [text], [text, said], **quiet)

@@ -17,6 +17,7 @@ import gradio as gr
 
 from switchboard.errors import StorageError, SwitchboardError
 from switchboard.feedback import FeedbackStore
+from switchboard.limits import NO_LIMITS, Limits
 from switchboard.modes import MODES
 from switchboard.settings import Settings
 from switchboard.types import Answer, Retriever
@@ -25,12 +26,14 @@ from switchboard.ui.conversation import Conversation
 from switchboard.ui.render import transcript
 from switchboard.ui.sources import sources_panel
 from switchboard.ui.stopping import Stops, until
+from switchboard.ui.visitors import visitor_of
 
 AnswerFunction = Callable[..., Iterator[Answer]]
 """Answers a conversation in a mode with settings; with a fourth argument it searches that Retriever."""
 Update = dict[Any, Any]
 
 OUR_FAULT = "Something went wrong on our side; please try again."
+BUSY = "Too many people are asking just now. Please try again in a minute."
 _FRAME_SECONDS = 0.05
 """The page is redrawn at most this often: no eye needs each token of a fast model on its own."""
 
@@ -72,11 +75,19 @@ class Parts:
 class ChatEvents:
     """The handlers. They share the way to answer and the feedback file, and no state of any visitor."""
 
-    def __init__(self, parts: Parts, answer: AnswerFunction, feedback: FeedbackStore, running: Host) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        answer: AnswerFunction,
+        feedback: FeedbackStore,
+        running: Host,
+        limits: Limits = NO_LIMITS,
+    ) -> None:
         self._parts = parts
         self._answer = answer
         self._feedback = feedback
         self._running = running
+        self._limits = limits
         self._stops = Stops()
 
     def ask(self, question: str, mode: str, memory: object) -> Update:
@@ -126,6 +137,12 @@ class ChatEvents:
             return gr.skip()
         return self._shown(live.stopped())
 
+    def turned_away(self, live: Conversation | None) -> Any:
+        """What Gradio did not let `generate` begin with, as its queue was full: a turn to retry, not one that waits."""
+        if not live or not live.last or not live.working:
+            return gr.skip()
+        return self._shown(live.updated(replace(live.last, state="failed", error=BUSY)))
+
     def rate(self, memory: object, event: gr.EventData) -> Update:
         """Store a like or a dislike; the same one again takes it back."""
         conversation = _current(memory)
@@ -147,6 +164,7 @@ class ChatEvents:
         temperature: float,
         max_tokens: float,
         mine: Searched | None = None,
+        request: gr.Request | None = None,
     ) -> Iterator[Update]:
         """Answer the working turn until it is stopped, over the visitor's own documents too where there are some.
 
@@ -161,6 +179,7 @@ class ChatEvents:
                 return
             yield self._frame(conversation.updated(turn))
             try:
+                self._limits.count("turns", visitor_of(request))
                 settings = talk.settings_from(passages, temperature, max_tokens)
                 drawn = 0.0
                 over = mine.over(self._running.index) if mine else None

@@ -20,17 +20,19 @@ import gradio as gr
 from switchboard.database import open_database
 from switchboard.errors import SettingsError, StorageError, SwitchboardError
 from switchboard.evaluation.questions import Question, read_questions
+from switchboard.limits import NO_LIMITS, Limits
 from switchboard.modes import MODES
 from switchboard.settings import ROOT, Settings
-from switchboard.types import GenerationSettings
-from switchboard.ui.chat import OUR_FAULT, AnswerFunction, Host, Update
+from switchboard.types import Answer, GenerationSettings
+from switchboard.ui.chat import BUSY, OUR_FAULT, AnswerFunction, Host, Update
 from switchboard.ui.comparison import Column, Comparison, Round, board, key, tally
+from switchboard.ui.conversation import LONGEST_QUESTION
 from switchboard.ui.stopping import Stops, until
+from switchboard.ui.visitors import visitor_of
 from switchboard.votes import VOTES, VoteStore
 
 QUESTIONS = ROOT / "evaluation" / "questions.jsonl"
 _FRAME_SECONDS = 0.08
-LONGEST_QUESTION = 4000
 _log = logging.getLogger(__name__)
 
 
@@ -58,11 +60,13 @@ class CompareEvents:
         answer: AnswerFunction,
         votes: VoteStore,
         known: Mapping[str, Question],
+        limits: Limits = NO_LIMITS,
     ) -> None:
         self._parts = parts
         self._answer = answer
         self._votes = votes
         self._known = known
+        self._limits = limits
         self._stops = Stops()
 
     def begin(self, question: str, modes: Sequence[str], blind: bool, state: Comparison) -> Update:
@@ -79,10 +83,10 @@ class CompareEvents:
             return {**self._frame(state.asked(question, picked, blind), busy=True), self._parts.question: ""}
         return {self._parts.state: state}
 
-    def generate(self, state: Comparison) -> Iterator[Update]:
+    def generate(self, state: Comparison, request: gr.Request | None = None) -> Iterator[Update]:
         """Answer the columns of the last round in turn. Closing this iterator stops the model."""
         earlier = board(state, self._known)[1:]
-        for grown, busy in play(self._answer, state, self._stops):
+        for grown, busy in play(counted(self._answer, self._limits, request), state, self._stops):
             yield self._frame(grown, busy, earlier)
 
     def stop(self, state: Comparison) -> Any:
@@ -90,6 +94,12 @@ class CompareEvents:
         if not stop_last(state, self._stops):
             return gr.skip()
         return self._frame(state.updated(state.rounds[-1].stopped()), busy=False)
+
+    def turned_away(self, state: Comparison) -> Any:
+        """A round that Gradio's queue had no room for has failed; it does not wait."""
+        if not state.rounds or not state.rounds[-1].working:
+            return gr.skip()
+        return self._frame(state.updated(turned_away(state.rounds[-1])), busy=False)
 
     def vote(self, state: Comparison, event: gr.EventData) -> Update:
         """Store a vote, once a round, and show which mode was which."""
@@ -131,6 +141,23 @@ class CompareEvents:
             self._parts.ask: gr.update(visible=not busy),
             self._parts.stop: gr.update(visible=busy),
         }
+
+
+def counted(answer: AnswerFunction, limits: Limits, request: gr.Request | None) -> AnswerFunction:
+    """The same way to answer, with each answer counted as a turn of whoever asks."""
+
+    def answered(*asked: Any) -> Iterator[Answer]:
+        limits.count("turns", visitor_of(request))
+        return answer(*asked)
+
+    return answered
+
+
+def turned_away(current: Round) -> Round:
+    """A round that was not begun, with the reason in its columns."""
+    for column in current.columns:
+        current = current.with_column(replace(column, state="failed", error=BUSY))
+    return current
 
 
 def play(answer: AnswerFunction, state: Comparison, stops: Stops) -> Iterator[tuple[Comparison, bool]]:
@@ -195,7 +222,9 @@ def known_questions(file: Path = QUESTIONS) -> dict[str, Question]:
         return {}
 
 
-def compare_page(answer: AnswerFunction, running: Host, html: Mapping[str, Mapping[str, Any]], queue: Any) -> Any:
+def compare_page(
+    answer: AnswerFunction, running: Host, html: Mapping[str, Mapping[str, Any]], queue: Any, limits: Limits
+) -> Any:
     """The page's components and events. `html` are the options of its HTML components by name, and `queue` those of
     what waits in line for the model. Returns the handlers, and where the tally is shown."""
     # The evaluation set is about the shipped articles.
@@ -231,10 +260,12 @@ def compare_page(answer: AnswerFunction, running: Host, html: Mapping[str, Mappi
         shown = gr.HTML(board(Comparison(), known), elem_id="board", **html["board"])
         votes = gr.HTML("", elem_id="tally", **html["tally"])
     parts = CompareParts(shown, votes, state, question, ask, stop)
-    events = CompareEvents(parts, answer, VoteStore(open_database(running.settings, "votes")), known)
+    events = CompareEvents(parts, answer, VoteStore(open_database(running.settings, "votes")), known, limits)
     quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     begun = gr.on([ask.click, question.submit], events.begin, [question, modes, blind, state], parts.all(), **quiet)
-    begun.then(events.generate, [state], parts.all(), show_progress="hidden", api_visibility="private", **queue)
+    hidden = {"show_progress": "hidden", "api_visibility": "private"}
+    answered = begun.then(events.generate, [state], parts.all(), **hidden, **queue)
+    answered.failure(events.turned_away, [state], parts.all(), **quiet)
     stop.click(events.stop, [state], parts.all(), **quiet)
     # In the queue, so that it comes down the same stream as the frames of the answers, and after them.
     clear.click(events.clear, [state], parts.all(), **{**quiet, "queue": True, "concurrency_limit": None})

@@ -19,6 +19,8 @@ from switchboard.types import Answer, GenerationSettings, Message
 
 State = Literal["working", "done", "stopped", "interrupted", "failed"]
 
+LONGEST_QUESTION = 8000
+"""In characters; a prompt has room for about as many."""
 MAX_TURNS = 60
 """The most turns of one conversation that are kept; the oldest go first."""
 _TITLE_LENGTH = 60
@@ -78,9 +80,11 @@ class Conversation:
         return self
 
     def asked(self, question: str, mode: str) -> Conversation:
-        """With a new turn that waits for its answer. Raises SettingsError for no question or no such mode."""
+        """With a new turn that waits for its answer. Raises SettingsError for no or too long a question, or no mode."""
         if not question.strip():
             raise SettingsError("There is no question. Please type one.")
+        if len(question) > LONGEST_QUESTION:
+            raise SettingsError(f"The question is longer than {LONGEST_QUESTION:,} characters. Please shorten it.")
         chosen = mode_named(mode).name
         turn = Turn(uuid.uuid4().hex, question.strip(), chosen, time.time(), Answer(mode=chosen))
         return replace(self, turns=(*self.turns, turn)[-MAX_TURNS:])

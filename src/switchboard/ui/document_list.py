@@ -93,6 +93,11 @@ def bad(name: str, words: str) -> str:
     return f'<li class="error"><strong>{plain(name)}</strong> {plain(words)}</li>'
 
 
+def is_bad(line: str) -> bool:
+    """Whether a line is about a document that was refused."""
+    return line.startswith('<li class="error">')
+
+
 def busy(words: str) -> str:
     """A line about what is being done."""
     return f'<li class="busy">{plain(words)}</li>'

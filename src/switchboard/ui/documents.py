@@ -18,17 +18,20 @@ from typing import Any, Protocol
 
 import gradio as gr
 
-from switchboard.errors import KnowledgeError, SwitchboardError
+from switchboard.errors import KnowledgeError, SwitchboardError, TooManyError
+from switchboard.limits import NO_LIMITS, Limits
+from switchboard.metrics import ServiceMetrics
 from switchboard.retrieval.documents import LOADERS
 from switchboard.retrieval.formats import decoded, safe_name
 from switchboard.settings import Settings
 from switchboard.types import Document
 from switchboard.ui.chat import OUR_FAULT, Update
-from switchboard.ui.document_list import bad, busy, good, listed, said, seen
+from switchboard.ui.document_list import bad, busy, good, is_bad, listed, said, seen
 from switchboard.ui.frame import drawer_head
 from switchboard.ui.markup import plain
 from switchboard.ui.shelf import MOST_DOCUMENTS, YOURS, Index, Knowledge, Mine, add_own, add_shared, zipped
 from switchboard.ui.sources import opened_document
+from switchboard.ui.visitors import visitor_of
 
 SECONDS = 3600
 """How long a visitor's documents stay, and how long the staff is logged in."""
@@ -87,23 +90,36 @@ class DocumentParts:
 class DocumentEvents:
     """The handlers. They keep nothing of any visitor; `staff` is looked at in each that changes everybody's."""
 
-    def __init__(self, parts: DocumentParts, running: Host) -> None:
+    def __init__(
+        self,
+        parts: DocumentParts,
+        running: Host,
+        limits: Limits = NO_LIMITS,
+        metrics: ServiceMetrics | None = None,
+    ) -> None:
         self._parts = parts
         self._running = running
+        self._limits = limits
+        self._metrics = metrics or ServiceMetrics()
 
     def show(self, mine: Mine | None, staff: bool = False) -> Update:
         """The list, as it is for this visitor; waits for the index."""
         return {self._parts.listed: self._list(mine, staff)}
 
     def add(
-        self, files: Sequence[str] | None, mine: Mine | None, staff: bool = False, everybody: bool = False
+        self,
+        files: Sequence[str] | None,
+        mine: Mine | None,
+        staff: bool = False,
+        everybody: bool = False,
+        request: gr.Request | None = None,
     ) -> Iterator[Update]:
         """Read and index files one after the other, and say of each what became of it."""
         done: list[str] = []
         for number, path in enumerate(map(Path, files or ()), 1):
             yield {self._parts.said: said([*done, busy(f"Reading {path.name} ({number} of {len(files or ())}) …")])}
             try:
-                line, mine = self._one(safe_name(path.name), path.read_bytes(), mine, staff and everybody)
+                line, mine = self._one(safe_name(path.name), path.read_bytes(), mine, staff and everybody, request)
             except OSError:
                 _log.exception("An upload could not be read.")
                 line = bad(path.name, OUR_FAULT)
@@ -120,6 +136,7 @@ class DocumentEvents:
         staff: bool = False,
         everybody: bool = False,
         editing: str = "",
+        request: gr.Request | None = None,
     ) -> Update:
         """Index a text that was typed or pasted, or the edited text of a document."""
         if not text.strip():
@@ -129,8 +146,8 @@ class DocumentEvents:
         shared = staff and (everybody if not editing else not editing.startswith(YOURS))
         if editing and not editing.startswith(YOURS) and not staff:
             return {self._parts.said: said([bad(name, _STAFF_ONLY)]), self._parts.mine: mine}
-        line, changed = self._one(name, text.encode(), mine, shared)
-        if 'class="error"' in line:
+        line, changed = self._one(name, text.encode(), mine, shared, request)
+        if is_bad(line):
             return {self._parts.said: said([line]), self._parts.mine: mine}
         return {**self._changed(changed, staff), self._parts.said: said([line]), **self._no_text()}
 
@@ -177,13 +194,14 @@ class DocumentEvents:
         words = "Your documents are gone." if mine else "There are no documents of yours."
         return {**self._changed(None, staff), self._parts.said: said([good("", words)])}
 
-    def look(self, query: str, mine: Mine | None) -> Update:
+    def look(self, query: str, mine: Mine | None, request: gr.Request | None = None) -> Update:
         """What a search for this query sees."""
         if not query.strip():
             gr.Warning("There is nothing to search for. Please type a question.")
             return {self._parts.seen: ""}
         index = self._index(mine)
         try:
+            self._limits.count("turns", visitor_of(request))
             rankings, result = index.inspect(query.strip()[:_LONGEST_QUERY], 3)
         except SwitchboardError as error:
             return {self._parts.seen: f'<p class="round-note">{plain(str(error))}</p>'}
@@ -221,8 +239,13 @@ class DocumentEvents:
         content = b64encode(zipped(files)).decode()
         return {self._parts.saved: {"name": name, "base64": content, "made": time.monotonic_ns()}}
 
-    def login(self, password: str, mine: Mine | None) -> Update:
+    def login(self, password: str, mine: Mine | None, request: gr.Request | None = None) -> Update:
         """Let the staff in, who may change everybody's documents for an hour."""
+        try:
+            self._limits.count("attempts", visitor_of(request))
+        except TooManyError as error:
+            gr.Warning(str(error))
+            return {self._parts.staff: False}
         wanted = self._running.settings.admin_password
         if not wanted or not hmac.compare_digest(password.encode(), wanted.encode()):
             time.sleep(_GUESS_SECONDS)
@@ -262,11 +285,21 @@ class DocumentEvents:
             line = bad(name, str(error))
         return {**self._changed(mine, staff=True), self._parts.said: said([line])}
 
-    def _one(self, name: str, data: bytes, mine: Mine | None, everybody: bool) -> tuple[str, Mine | None]:
+    def _one(
+        self, name: str, data: bytes, mine: Mine | None, everybody: bool, request: gr.Request | None
+    ) -> tuple[str, Mine | None]:
         """What became of one document, and the visitor's documents."""
-        if everybody:
-            return add_shared(name, data, self._running.knowledge), mine
-        return add_own(name, data, mine, self._running.knowledge.current)
+        try:
+            self._limits.count("documents", visitor_of(request))
+        except TooManyError as error:
+            line, grown = bad(name, f"was not added: {error}"), mine
+        else:
+            if everybody:
+                line, grown = add_shared(name, data, self._running.knowledge), mine
+            else:
+                line, grown = add_own(name, data, mine, self._running.knowledge.current)
+        self._metrics.document(added=not is_bad(line))
+        return line, grown
 
     def _file(self, source: str, mine: Mine | None, staff: bool) -> bytes:
         if mine and source in mine.files:
@@ -313,7 +346,9 @@ _WRITE, _ADD, _EXPORT = "Paste a text", "Add this text", "Save mine as a zip fil
 _STAFF_ONLY = "Only the staff can change everybody’s documents. Log in below."
 
 
-def documents_drawer(running: Host, bare: Any) -> tuple[DocumentEvents, DocumentParts]:
+def documents_drawer(
+    running: Host, bare: Any, limits: Limits, metrics: ServiceMetrics
+) -> tuple[DocumentEvents, DocumentParts]:
     """The drawer's components and events; `bare` makes the options of HTML components."""
     mine, staff = gr.State(None, time_to_live=SECONDS), gr.State(False, time_to_live=SECONDS)
     editing = gr.State("")
@@ -364,7 +399,7 @@ def documents_drawer(running: Host, bare: Any) -> tuple[DocumentEvents, Document
     box = (writing, title, text, save, cancel)
     of_the_staff = (password, door, tools, export, everybody)
     parts = DocumentParts(files, *box, told, shown, found, opened, saved, *of_the_staff, mine, staff, editing)
-    events = DocumentEvents(parts, running)
+    events = DocumentEvents(parts, running, limits, metrics)
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     gr.on([look.click, query.submit], events.look, [query, mine], [found], **quiet)
     forget.click(events.forget, [mine, staff], parts.changed(), **quiet)
