@@ -33,6 +33,8 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
             "SWITCHBOARD_COMPANY": "Acme",
             "SWITCHBOARD_THRESHOLD": "0.5",
             "SWITCHBOARD_ANSWERS": "free",
+            "SWITCHBOARD_DATABASE_URL": "postgresql://u:secret@h/n",
+            "SWITCHBOARD_ADMIN_PASSWORD": "secret",
             "SWITCHBOARD_GENERATOR_URL": "https://models.example:8000/v1/",
             "SWITCHBOARD_GENERATOR_KEY": "sk-secret",
             "SWITCHBOARD_GENERATOR_MODEL": "big",
@@ -55,13 +57,15 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         False,
         "0.0.0.0",
         8000,
+        "postgresql://u:secret@h/n",
+        "secret",
         "https://models.example:8000/v1",
         "sk-secret",
         "big",
         ("rag", "combined"),
         "http://chroma:8000",
     )
-    assert "sk-secret" not in repr(settings)
+    assert "secret" not in repr(settings)
 
 
 def test_a_space_listens_to_the_outside() -> None:

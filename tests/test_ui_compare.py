@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakes import EXIT, FIBRE
@@ -308,6 +308,7 @@ def test_sentences_are_told_apart_and_pleasantries_say_nothing() -> None:
 # ---- Votes ----
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["base", "rag"]), st.sampled_from(VOTES)), max_size=30))
 def test_the_tally_adds_up(tmp_path_factory: pytest.TempPathFactory, votes: list[tuple[str, Any]]) -> None:
     store = VoteStore(Database(f"sqlite:///{tmp_path_factory.mktemp('votes')}/votes.sqlite"))

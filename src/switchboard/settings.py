@@ -55,12 +55,12 @@ class Settings:
     data: Path = ROOT / ".switchboard"
     report: Path = ROOT / "evaluation" / "report.json"
     company: str = "Fernwave Telecom"
-    database_url: str = field(default="", repr=False)
-    admin_password: str = field(default="", repr=False)
     threshold: float | None = None
     quoting: bool = True
     host: str = "127.0.0.1"
     port: int = 7860
+    database_url: str = field(default="", repr=False)
+    admin_password: str = field(default="", repr=False)
     generator_url: str = ""
     generator_key: str = field(default="", repr=False)
     generator_model: str = ""
