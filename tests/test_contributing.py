@@ -61,7 +61,7 @@ def test_files_that_it_names_are_there() -> None:
 
 def test_a_mode_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     (row,) = blocks("Add a mode")
-    (mode,) = eval(f"({row})", {"Mode": Mode})
+    mode = eval(row, {"Mode": Mode})
     monkeypatch.setitem(MODES, mode.name, mode)
     generator = FakeGenerator("Fibre 100 costs £27 [1].")
     switchboard = Switchboard(generator, FakeRetriever([FIBRE, EXIT]), "Fernwave Telecom")

@@ -74,10 +74,15 @@ def parsed(name: str) -> ast.Module:
     return ast.parse((PACKAGE / name).read_text(encoding="utf-8"))
 
 
+def unparsed(node: ast.AST) -> str:
+    """Its code in a line, with the quotes that ruff likes."""
+    return re.sub(r"'([^'\"]*)'", r'"\1"', ast.unparse(node))
+
+
 def page() -> str:
     """The whole reference."""
     types = [node for node in parsed("types.py").body if isinstance(node, ast.ClassDef)]
-    protocols = [node for node in types if any(ast.unparse(base) == "Protocol" for base in node.bases)]
+    protocols = [node for node in types if any(unparsed(base) == "Protocol" for base in node.bases)]
     switch = [node for node in parsed("switch.py").body if getattr(node, "name", "") == "Switchboard"]
     build = [node for node in parsed("build.py").body if getattr(node, "name", "") in ("build", "Running")]
     endpoints = [node for node in ast.walk(parsed("ui/api.py")) if getattr(node, "name", "") in ("chat", "search")]
@@ -138,9 +143,9 @@ def _endpoint(node: ast.FunctionDef) -> str:
     what, _, rest = text.partition("\n\nArgs:\n")
     arguments, _, returned = rest.partition("\n\nReturns:\n")
     said = dict(re.findall(r"^ {4}(\w+): (.+)$", arguments, re.MULTILINE))
-    defaults = [None] * (len(node.args.args) - len(node.args.defaults)) + [ast.unparse(d) for d in node.args.defaults]
+    defaults = [None] * (len(node.args.args) - len(node.args.defaults)) + [unparsed(d) for d in node.args.defaults]
     rows = "".join(
-        f"| `{argument.arg}` | `{ast.unparse(argument.annotation).replace('|', chr(92) + '|') if argument.annotation else ''}` "
+        f"| `{argument.arg}` | `{unparsed(argument.annotation).replace('|', chr(92) + '|') if argument.annotation else ''}` "
         f"| {f'`{default}`' if default else 'needed'} | {said[argument.arg]} |\n"
         for argument, default in zip(node.args.args, defaults, strict=True)
     )
@@ -152,7 +157,7 @@ def _class(node: ast.ClassDef) -> str:
     given = [one for one in node.body if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)]
     parts = [f"### {node.name}\n", f"{ast.get_docstring(node)}\n"]
     if given:
-        lines = "".join(f"{ast.unparse(one)}\n" for one in given)
+        lines = "".join(f"{unparsed(one)}\n" for one in given)
         parts.append(f"```python\n{lines}```\n")
     for one in node.body:
         if isinstance(one, ast.FunctionDef) and not one.name.startswith("_"):
@@ -163,9 +168,9 @@ def _class(node: ast.ClassDef) -> str:
 def _function(node: ast.AST, mark: str) -> str:
     assert isinstance(node, ast.FunctionDef)
     text = ast.get_docstring(node) or ""
-    if any(ast.unparse(decorator) == "property" for decorator in node.decorator_list):
+    if any(unparsed(decorator) == "property" for decorator in node.decorator_list):
         return f"{mark}**{node.name}** -> `{_plain(node.returns)}`\n\n{_indented(text, mark)}\n"
-    arguments = ", ".join(_plain(one) for one in ast.unparse(node.args).split(", ") if one != "self")
+    arguments = ", ".join(_plain(one) for one in unparsed(node.args).split(", ") if one != "self")
     heading = (
         f"{mark}{node.name}\n\n`{node.name}({arguments})" if mark == "### " else f"{mark}`{node.name}({arguments})"
     )
@@ -173,7 +178,7 @@ def _function(node: ast.AST, mark: str) -> str:
 
 
 def _plain(node: ast.AST | str | None) -> str:
-    return node if isinstance(node, str) else ast.unparse(node) if node else "None"
+    return node if isinstance(node, str) else unparsed(node) if node else "None"
 
 
 def _indented(text: str, mark: str) -> str:
