@@ -194,7 +194,7 @@ day, {100_000 * RATED * ROW_KB / 1000:.0f} MB: nothing.
 Writing on a GPU (`SWITCHBOARD_GENERATOR_URL`, vLLM with the adapters) leaves a replica its search, {m.search_s * 1000:.0f} ms for {SEARCHING:.0%} of the turns: at
 a million turns a day {without[-1].replicas} replicas instead of {most.replicas}. It pays when the replicas it saves cost more than it does, so with the shipped
 model hardly below {_turns_for(10, m):,} turns a day, which are ten replicas. A model of eight thousand million parameters needs one from the
-first turn on.
+first turn on. Either writes freely there, so the answers are other ones than those in the report.
 
 **Not measured; an estimate for one {GPU}**, {GPU_GB_PER_S} GB/s and {GPU_TFLOPS} TFLOP/s by its data sheet, of which programs reach a part:
 
