@@ -143,8 +143,8 @@ more than one process is **arithmetic**, and everything about a GPU is an **esti
 | memory of a process, at most with eight visitors | {m.memory_mib:,} MiB |
 | first word for eight visitors who ask without a pause, median | {m.eight_first_s:.1f} s, so {8 / m.eight_first_s:.1f} turns a second |
 
-The last row is a check of the first: {m.turn_s:.2f} s a turn are {1 / m.turn_s:.1f} turns a second, and three quarters of those eight's turns were of shorter
-modes.
+The last row is a check of the first: {m.turn_s:.2f} s a turn are {1 / m.turn_s:.1f} turns a second, and half of those eight's turns were in modes
+that do not search.
 
 ## Assumed
 
@@ -170,7 +170,7 @@ what breaks, and the second replica is there for that. With it ratings go to Pos
 SQLite file goes with the container; and where the shared documents are edited while it runs, vectors go to a Chroma server
 (`SWITCHBOARD_CHROMA_URL`), as a folder of Chroma's is for one process.
 
-**10,000.** The line of one process. On average a turn waits {ten.line_s:.2f} s, but eight visitors who ask at the same moment wait {m.eight_first_s:.1f} s for a
+**10,000.** The line of one process. On average a turn waits {ten.line_s:.2f} s, but eight visitors who ask without a pause wait {m.eight_first_s:.1f} s for a
 first word: as shipped, most of what is written is copied, and the work is reading prompts, which keeps both cores busy for one
 visitor already. 64 turns may wait, {64 * m.turn_s:.0f} s of work; whoever comes after them is told to try again.
 
@@ -196,7 +196,8 @@ a million turns a day {without[-1].replicas} replicas instead of {most.replicas}
 model hardly below {_turns_for(10, m):,} turns a day, which are ten replicas. A model of eight thousand million parameters needs one from the
 first turn on. Either writes freely there, so the answers are other ones than those in the report.
 
-**Not measured; an estimate for one {GPU}**, {GPU_GB_PER_S} GB/s and {GPU_TFLOPS} TFLOP/s by its data sheet, of which programs reach a part:
+**Not measured; an estimate for one {GPU}**, {GPU_GB_PER_S} GB/s and {GPU_TFLOPS} TFLOP/s by its data sheet, of which programs reach a part. Memory holds more than {TOGETHER}
+answers in a step, so a larger model may need fewer than this says:
 
 | at a million turns a day | {SMALL * 1000:.0f} million parameters | {LARGE:.0f} thousand million |
 | --- | --- | --- |
