@@ -51,10 +51,17 @@ class Proxy:
     ports: list[int]
     log: Path
 
-    def answered(self, since: int = 0) -> list[tuple[str, str]]:
-        """Path and port of what was asked after the first `since` requests; the last port where several were tried."""
-        rows = [line.split() for line in self.log.read_text().splitlines() if " GET " in line or " POST " in line]
-        return [(row[2], row[-1].rpartition(":")[2]) for row in rows[since:]]
+    def answered(self, since: int = 0, least: int = 0) -> list[tuple[str, str]]:
+        """Path and port of what was asked after the first `since` requests; the last port where several were tried.
+
+        A request is logged a moment after its answer, so wait until there are `least`.
+        """
+        deadline = time.monotonic() + 5
+        while True:
+            rows = [line.split() for line in self.log.read_text().splitlines() if " GET " in line or " POST " in line]
+            if len(rows) >= since + least or time.monotonic() > deadline:
+                return [(row[2], row[-1].rpartition(":")[2]) for row in rows[since:]]
+            time.sleep(0.02)
 
 
 def free_port() -> int:
@@ -73,11 +80,12 @@ def proxy_before(ports: list[int], folder: Path) -> Iterator[Proxy]:
     template = (ROOT / "deploy" / "nginx.conf.template").read_text(encoding="utf-8")
     (folder / "site.conf").write_text(template.replace("${PORT}", f"127.0.0.1:{port}").replace("${SERVERS}", servers))
     temporary = " ".join(f"{kind}_temp_path {folder};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-    (folder / "nginx.conf").write_text(
-        f"daemon off; pid {folder}/nginx.pid; error_log stderr; events {{}} http {{ {temporary} include site.conf; }}"
-    )
+    # As root it would change to a user who may not write below pytest's folders.
+    main = f"{'user root;' if os.geteuid() == 0 else ''} daemon off; pid {folder}/nginx.pid; error_log stderr;"
+    (folder / "nginx.conf").write_text(f"{main} events {{}} http {{ {temporary} include site.conf; }}")
     log = folder / "log.txt"
-    with log.open("w") as sink:
+    # Appended to, as nginx opens its standard output once more for the log of requests.
+    with log.open("a") as sink:
         nginx = subprocess.Popen([program, "-p", folder, "-c", "nginx.conf"], stdout=sink, stderr=subprocess.STDOUT)
     wait_for(port, nginx, log)
     yield Proxy(f"http://127.0.0.1:{port}", ports, log)
@@ -99,9 +107,7 @@ def wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 class Echo(BaseHTTPRequestHandler):
-    """Says which headers came."""
-
-    protocol_version = "HTTP/1.1"
+    """Says which headers came, and closes the connection, so that a server that was shut down is gone."""
 
     def do_GET(self) -> None:
         body = json.dumps({name.lower(): value for name, value in self.headers.items()}).encode()
@@ -159,14 +165,14 @@ def test_each_browser_has_its_replica_and_keeps_it_when_another_dies(
         assert "HttpOnly" in page.headers["Set-Cookie"]
         for path in ("/gradio_api/queue/join", "/gradio_api/queue/data", "/compare"):
             assert "Set-Cookie" not in visitor.get(path, headers=PAGE).headers
-    asked = proxy.answered()
+    asked = proxy.answered(0, 160)
     homes = [{port for _, port in asked[4 * n : 4 * n + 4]} for n in range(40)]
     assert all(len(home) == 1 for home in homes)
     assert {port for home in homes for port in home} == {str(port) for port in proxy.ports}
     # A program has no cookie and shows its address, so it stays as well.
     for path in ("/config", "/gradio_api/call/chat", "/gradio_api/call/chat/1"):
         httpx.get(proxy.url + path)
-    assert len({port for _, port in proxy.answered(160)}) == 1
+    assert len({port for _, port in proxy.answered(160, 3)}) == 1
 
     servers[0].shutdown()
     servers[0].server_close()
@@ -174,7 +180,7 @@ def test_each_browser_has_its_replica_and_keeps_it_when_another_dies(
     for visitor, home in zip(visitors, homes, strict=True):
         before = len(proxy.answered())
         assert visitor.get("/", headers=PAGE).status_code == 200
-        ((_, port),) = proxy.answered(before)
+        ((_, port),) = proxy.answered(before, 1)
         assert port != dead
         assert home == {dead} or home == {port}
 
