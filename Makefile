@@ -4,24 +4,32 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test setup bench browser check format clean help
+.PHONY: run test test-servers setup bench browser check format docs clean help
 
 run: setup  ## Open the chat on http://127.0.0.1:7860 (PORT=7861 make run for another port)
 	@$(BIN)/python app.py
 
 setup: $(VENV)/.ready  ## Create .venv with everything the app needs, models and index included
 
-test: setup $(VENV)/.test-ready  ## Lint, type-check and run all tests, browser included
+test: setup check  ## What `make check` does, and all tests, browser included
+	$(BIN)/python -m pytest
+
+test-servers: setup $(VENV)/.test-ready  ## The tests that start other servers: nginx before two processes of the app
+	$(BIN)/python -m pytest -m servers
+
+check: $(VENV)/.test-ready  ## Lint, format and types: all that CI checks besides the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
-
-check: $(VENV)/.test-ready  ## Lint and type-check only
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 format: $(VENV)/.test-ready  ## Put the code in order
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+docs: $(VENV)/.test-ready  ## The pages that are made from the code, and all docstrings as a site in docs/html
+	$(BIN)/python docs/tools/architecture.py
+	$(BIN)/python docs/tools/reference.py
+	$(BIN)/python docs/tools/sizing.py
+	$(BIN)/pdoc --output-directory docs/html switchboard '!switchboard.__main__' '!switchboard.bench.llamacpp'
 
 bench: setup .switchboard/bench/.ready  ## Time it beside transformers and llama.cpp, which is built here first (needs a compiler)
 	$(BIN)/python -m switchboard bench --peers .switchboard/bench/venv

@@ -35,7 +35,7 @@ ONLY_IN = {
         "cli.py",
         "starting.py",
         "evaluation/memory.py",
-        "evaluation/support_check.py",
+        "training/support_check.py",
         "bench/command.py",
         "training/measure.py",
         "training/calibrate_decline.py",

@@ -130,7 +130,7 @@ def test_what_cannot_be_saved_says_so_and_keeps_the_copy_before(page: ChangeEven
     assert "secret" not in warning
 
 
-@pytest.mark.parametrize("question", ["  ", "x" * 4001])
+@pytest.mark.parametrize("question", ["  ", "x" * 8001])
 def test_what_cannot_be_asked_is_not(page: ChangeEvents, question: str) -> None:
     assert page.begin(question, NOTHING, None) == {"rounds": NOTHING}
 

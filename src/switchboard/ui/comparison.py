@@ -25,7 +25,7 @@ MAX_ROUNDS = 20
 """The most rounds that stay on the page; the oldest go first."""
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _ESTIMATE = "(an estimate: 96 % of what it finds is there)"
-"""Its precision, by evaluation/support_check.py: 289 of 300 (94 to 98 %); it finds as many of those that are there."""
+"""Its precision, by training/support_check.py: 289 of 300 (94 to 98 %); it finds as many of those that are there."""
 _WHY = "Not found in the passages, by its words and figures: an estimate."
 _VOTES = {"left": "A is better", "right": "B is better", "tie": "A tie", "bad": "Both bad"}
 

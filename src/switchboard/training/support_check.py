@@ -1,6 +1,6 @@
 """How often "found in the passages" is right, on replies that are known to be true or false of the passages found.
 
-    python -m switchboard.evaluation.support_check adapters/customer-service/facts
+    python -m switchboard.training.support_check adapters/customer-service/facts
 
 Each fact there has a question and a reply written by hand, true of one article. Beside the passages found for the
 question, the reply is held; with one figure changed it is not, and neither is the reply to a fact of an article that
