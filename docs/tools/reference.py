@@ -148,6 +148,7 @@ def _endpoint(node: ast.FunctionDef) -> str:
         f"| `{argument.arg}` | `{unparsed(argument.annotation).replace('|', chr(92) + '|') if argument.annotation else ''}` "
         f"| {f'`{default}`' if default else 'needed'} | {said[argument.arg]} |\n"
         for argument, default in zip(node.args.args, defaults, strict=True)
+        if argument.arg in said  # Gradio brings the request itself
     )
     table = f"| | type | unless given | |\n| --- | --- | --- | --- |\n{rows}"
     return f"### `/{node.name}`\n\n{what}\n\n{table}\nReturns: {' '.join(dedent(returned).split())}\n"

@@ -22,7 +22,6 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateTable
 
 from switchboard.errors import SettingsError, StorageError, first_line
-from switchboard.retrieval.formats import clean
 from switchboard.settings import Settings
 
 _BUSY_SECONDS = 10
@@ -117,7 +116,11 @@ def put(opened: Connection, table: Table, row: Mapping[str, Any], keep: bool = F
 
 def storable(row: Mapping[str, Any]) -> dict[str, Any]:
     """The row without null characters and half surrogates, which PostgreSQL refuses in a text."""
-    return {name: clean(value) if isinstance(value, str) else value for name, value in row.items()}
+    return {name: _writable(value) if isinstance(value, str) else value for name, value in row.items()}
+
+
+def _writable(text: str) -> str:
+    return text.replace("\0", "").encode("utf-8", "ignore").decode("utf-8")
 
 
 def _sqlite(url: Any) -> Engine:
