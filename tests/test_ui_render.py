@@ -234,4 +234,4 @@ def test_the_welcome_asks_six_different_things() -> None:
 
 
 def test_the_frame_escapes_what_it_is_given() -> None:
-    assert "<b>" not in frame.masthead("<b>") + frame.about([("<b>", "<b>")])
+    assert "<b>" not in frame.masthead("<b>", login=True) + frame.about([("<b>", "<b>")])

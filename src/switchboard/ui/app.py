@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import gradio as gr
 
+from switchboard.conversations import ConversationStore
 from switchboard.database import open_database
 from switchboard.feedback import FeedbackStore
 from switchboard.limits import Limits
@@ -26,6 +27,7 @@ from switchboard.ui.conversation import from_json, new_conversation
 from switchboard.ui.documents import documents_drawer
 from switchboard.ui.export import as_json, as_markdown
 from switchboard.ui.frame import about, dialog, drawer_head, head_of, masthead, summaries
+from switchboard.ui.keeping import KeepingEvents
 from switchboard.ui.leaving import forget_when_left
 from switchboard.ui.render import transcript
 from switchboard.ui.results import behind, read_report, results
@@ -87,7 +89,7 @@ def create_app(running: Running, answer: AnswerFunction | None = None) -> gr.Blo
     with gr.Blocks(
         title=f"Switchboard · {company}", analytics_enabled=False, fill_width=True, delete_cache=_UPLOADS_STAY
     ) as app:
-        gr.HTML(masthead(company), elem_id="masthead", **_bare("masthead"))
+        gr.HTML(masthead(company, login=bool(running.settings.users)), elem_id="masthead", **_bare("masthead"))
         with gr.Row(elem_id="workbench"):
             with gr.Column(elem_id="chat"):
                 shown = gr.HTML(
@@ -107,7 +109,10 @@ def create_app(running: Running, answer: AnswerFunction | None = None) -> gr.Blo
         app.load(lambda: about(running.about), None, what_runs, show_progress="hidden", api_visibility="private")
         gr.HTML(dialog(), elem_id="dialog-holder", server_functions=[_article_of(running), export], **_bare("dialog"))
         memory = gr.HTML(
-            memory_of(new_conversation()), html_template="", elem_id="memory", **_bare("memory", "restore")
+            memory_of(new_conversation()),
+            html_template="",
+            elem_id="memory",
+            **_bare("memory", "restore", "keep", "forget"),
         )
         parts = Parts(shown, sources, memory, gr.State(None), question, mode)
         feedback = FeedbackStore(open_database(running.settings, "feedback"))
@@ -115,6 +120,9 @@ def create_app(running: Running, answer: AnswerFunction | None = None) -> gr.Blo
         _connect(events, parts, ask, stop, [*sliders, owned.mine])
         app.load(
             owning.show, [owned.mine, owned.staff], [owned.listed], show_progress="hidden", api_visibility="private"
+        )
+        _keep_conversations(
+            app, memory, KeepingEvents(ConversationStore(open_database(running.settings, "conversations")))
         )
         add_api(answer, search, _MODEL, _CONCURRENT_ANSWERS, limits)
     with app.route("Compare", "/compare") as compare:
@@ -140,6 +148,15 @@ def create_app(running: Running, answer: AnswerFunction | None = None) -> gr.Blo
     metrics.gauge("open_pages", "Pages that are open.", lambda: service.connections.pages)
     metrics.gauge("visitors", "Addresses with a request open.", lambda: service.connections.visitors)
     return app
+
+
+def _keep_conversations(app: gr.Blocks, memory: Any, events: KeepingEvents) -> None:
+    """Have conversations of people who log in stored, and brought to their browser."""
+    recalled = gr.HTML({}, html_template="", elem_id="recalled", **_bare("recalled"))
+    hidden = {"show_progress": "hidden", "api_visibility": "private"}
+    memory.keep(events.keep, [memory], None, **hidden)
+    memory.forget(events.forget, None, None, **hidden)
+    app.load(events.recall, None, [recalled], **hidden)
 
 
 def _results_page(company: str, report: Mapping[str, Any] | None) -> None:

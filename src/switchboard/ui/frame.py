@@ -11,8 +11,9 @@ PAGES = {"": "Chat", "compare": "Compare", "change": "Change a fact", "results":
 """The pages: their paths below the app's root, and their names."""
 
 
-def masthead(company: str) -> str:
+def masthead(company: str, login: bool) -> str:
     """The head of the chat: the name, the way to the other pages, and what opens the drawers."""
+    place = "for you alone, here and in this browser" if login else "in this browser only"
     return (
         head_of("", company)
         + '<nav class="tools" aria-label="Conversation and settings">'
@@ -28,7 +29,7 @@ def masthead(company: str) -> str:
         '<aside id="conversations" class="drawer left" role="dialog" aria-label="Conversations" hidden>'
         + drawer_head("Conversations")
         + '<ul id="conversation-list"></ul>'
-        '<p class="drawer-note">Kept in this browser only, the latest twenty.</p></aside>'
+        f'<p class="drawer-note">Kept {place}, the latest twenty.</p></aside>'
         '<div id="announcer" class="sr-only" role="status" aria-live="polite"></div>'
     )
 

@@ -2,7 +2,6 @@
 (function () {
   "use strict";
 
-  const STORE = "switchboard.conversations";
   const CURRENT = "switchboard.current";
   const MAX_CONVERSATIONS = 20;
   const MAX_CHARACTERS = 1_000_000; // UTF-16 code units: 2 MB in the browser's storage.
@@ -12,9 +11,13 @@
 
   /* ---- Conversations, in this browser's own storage ---- */
 
+  /* Whoever has logged in has a store of their own: the browser may be shared. */
+  const user = () => window.gradio_config?.username || "";
+  const storeName = () => `switchboard.conversations${user() && `.${user()}`}`;
+
   function stored() {
     try {
-      const list = JSON.parse(localStorage.getItem(STORE) || "[]");
+      const list = JSON.parse(localStorage.getItem(storeName()) || "[]");
       return Array.isArray(list) ? list.filter((one) => one && one.id && Array.isArray(one.turns)) : [];
     } catch {
       return [];
@@ -26,7 +29,7 @@
     for (;;) {
       const text = JSON.stringify(kept);
       try {
-        if (text.length <= MAX_CHARACTERS || kept.length === 1) return localStorage.setItem(STORE, text);
+        if (text.length <= MAX_CHARACTERS || kept.length === 1) return localStorage.setItem(storeName(), text);
       } catch {
         if (kept.length <= 1) return;
       }
@@ -55,6 +58,18 @@
     for (const other of value.others || []) save(other);
     save(value.current);
     setCurrent(value.current.id);
+    if (user()) parts.memory.trigger("keep");
+    listConversations();
+  }
+
+  /* What the server has of whoever has logged in: newer, or from another browser. */
+  function recall() {
+    const here = stored();
+    const newer = (parts.recalled.props.value?.conversations || []).filter(
+      (one) => !here.some((own) => own.id === one.id && own.saved >= one.saved),
+    );
+    const others = here.filter((own) => !newer.some((one) => one.id === own.id));
+    if (newer.length) store([...newer, ...others].sort((one, other) => other.saved - one.saved));
     listConversations();
   }
 
@@ -427,6 +442,7 @@
     },
     "delete-conversation": (el) => {
       store(stored().filter((one) => one.id !== el.dataset.id));
+      if (user()) parts.memory.trigger("forget", { id: el.dataset.id });
       if (current().id === el.dataset.id) show({ id: newId(), title: "New conversation", turns: [] });
       listConversations();
       $("#conversation-list button")?.focus();
@@ -474,7 +490,7 @@
 
   /* Another tab went on with this very conversation: show what it has now. */
   window.addEventListener("storage", (event) => {
-    if (event.key !== STORE) return;
+    if (event.key !== storeName()) return;
     listConversations();
     const id = current().id;
     const newer = stored().find((one) => one.id === id);
@@ -489,6 +505,7 @@
     if (name === "transcript") part.watch("value", transcriptChanged);
     if (name === "opened") part.watch("value", () => part.props.value && showArticle(part.props.value));
     if (name === "saved") part.watch("value", () => downloadSaved(part.props.value || {}));
+    if (name === "recalled") part.watch("value", recall);
     if (name === "memory") {
       part.watch("value", remember);
       restore();
