@@ -9,6 +9,7 @@ each name is a file of its own, so that one that is damaged takes no other with 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,13 +23,13 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateTable
 
 from switchboard.errors import SettingsError, StorageError, first_line
-from switchboard.retrieval.formats import clean
 from switchboard.settings import Settings
 
 _BUSY_SECONDS = 10
 """How long a writer waits for another one of the same file, or for a connection to a server."""
 _MAKING = 7_860
 """The number of the lock under which tables are made; any will do."""
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _log = logging.getLogger(__name__)
 
 
@@ -117,7 +118,7 @@ def put(opened: Connection, table: Table, row: Mapping[str, Any], keep: bool = F
 
 def storable(row: Mapping[str, Any]) -> dict[str, Any]:
     """The row without null characters and half surrogates, which PostgreSQL refuses in a text."""
-    return {name: clean(value) if isinstance(value, str) else value for name, value in row.items()}
+    return {name: _UNSTORABLE.sub("", value) if isinstance(value, str) else value for name, value in row.items()}
 
 
 def _sqlite(url: Any) -> Engine:
