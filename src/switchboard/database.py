@@ -9,7 +9,6 @@ each name is a file of its own, so that one that is damaged takes no other with 
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +28,6 @@ _BUSY_SECONDS = 10
 """How long a writer waits for another one of the same file, or for a connection to a server."""
 _MAKING = 7_860
 """The number of the lock under which tables are made; any will do."""
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _log = logging.getLogger(__name__)
 
 
@@ -118,7 +116,11 @@ def put(opened: Connection, table: Table, row: Mapping[str, Any], keep: bool = F
 
 def storable(row: Mapping[str, Any]) -> dict[str, Any]:
     """The row without null characters and half surrogates, which PostgreSQL refuses in a text."""
-    return {name: _UNSTORABLE.sub("", value) if isinstance(value, str) else value for name, value in row.items()}
+    return {name: _writable(value) if isinstance(value, str) else value for name, value in row.items()}
+
+
+def _writable(text: str) -> str:
+    return text.replace("\0", "").encode("utf-8", "ignore").decode("utf-8")
 
 
 def _sqlite(url: Any) -> Engine:
