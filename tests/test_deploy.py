@@ -17,7 +17,7 @@ import yaml
 from switchboard.settings import ROOT
 
 DEPLOY = ROOT / "deploy"
-NOT_OURS = {"FORWARDED_ALLOW_IPS", "OMP_NUM_THREADS"}
+NOT_OURS = {"OMP_NUM_THREADS"}
 """Variables of the app's container that its libraries read."""
 
 
@@ -55,9 +55,8 @@ def test_each_service_has_what_it_leans_on(compose: dict[str, Any]) -> None:
         assert "memory" in service["deploy"]["resources"]["limits"], name
         assert set(service["networks"]) <= set(compose["networks"]), name
         for other, condition in service.get("depends_on", {}).items():
-            # The app's check is in its image.
             assert condition["condition"] == "service_healthy"
-            assert "healthcheck" in services[other] or other == "app", f"{name} waits for {other}, which nobody checks"
+            assert "healthcheck" in services[other], f"{name} waits for {other}, which nobody checks"
         for volume in service.get("volumes", ()):
             source = volume.split(":")[0]
             there = (DEPLOY / source).exists() if source.startswith(".") else source in compose["volumes"]

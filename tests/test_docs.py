@@ -34,13 +34,15 @@ def test_the_picture_is_that_of_the_code() -> None:
     picture = drawn.picture(drawn.imports())
     assert (DOCS / "architecture.svg").read_text(encoding="utf-8") == picture, STALE
     shown = {text.text for text in ElementTree.fromstring(picture).iter("{http://www.w3.org/2000/svg}text")}
-    assert {"ui", "retrieval", "generation", "switch", "types · errors"} <= shown
+    assert {"ui", "retrieval", "generation", "switch", "modes · types · errors"} <= shown
 
 
 def test_rooms_in_a_circle_are_not_drawn() -> None:
     draw = tool("architecture")
     with pytest.raises(ValueError, match="in a circle: one, two"):
         draw.arrows({"one": {"two"}, "two": {"one"}, "three": {"one"}})
+    with pytest.raises(ValueError, match="stands on types, which imports one"):
+        draw.arrows({"one": set(), "types": {"one"}})
     # An arrow is left out where others lead to the same room.
     assert draw.arrows({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == {"a": ["b"], "b": ["c"], "c": []}
 
@@ -51,6 +53,8 @@ def test_the_reference_is_what_the_docstrings_say() -> None:
     assert (DOCS / "api.md").read_text(encoding="utf-8") == page, STALE
     for name in ("/chat", "/search", "Answer", "Generator", "SWITCHBOARD_MODEL", "AdapterError"):
         assert name in page
+    serving = (ROOT / "src" / "switchboard" / "ui" / "serving.py").read_text(encoding="utf-8")
+    assert all(path in page for path in re.findall(r'Route\("(/\w+)"', serving))
 
 
 def test_every_setting_is_in_the_readme() -> None:

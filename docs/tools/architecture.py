@@ -40,8 +40,8 @@ LIBRARIES = {
 }
 """What is named in the rooms that import it."""
 
-GROUND = ("types", "errors")
-"""What every room may import."""
+GROUND = ("modes", "types", "errors")
+"""What every room may import: these import nothing else of ours."""
 
 COLOURS = {"ui": "rag", "generation": "fine-tuned", "training": "fine-tuned", "retrieval": "combined"}
 """The rooms that wear a colour of the page; all others are grey."""
@@ -94,7 +94,10 @@ def _imported(node: ast.AST) -> set[str]:
 
 
 def arrows(found: Mapping[str, set[str]]) -> dict[str, list[str]]:
-    """Room -> the rooms below it that no other arrow leads to. Raises ValueError for rooms that form a circle."""
+    """Room -> the rooms below it that no other arrow leads to. Raises ValueError where rooms form a circle."""
+    for room in set(GROUND) & set(found):
+        if above := found[room] - set(GROUND):
+            raise ValueError(f"Every room stands on {room}, which imports {', '.join(sorted(above))}.")
     below = {room: (names & set(found)) - set(GROUND) for room, names in found.items() if room not in GROUND}
     reached: dict[str, set[str]] = {room: set() for room in below}
     for room in below:

@@ -36,7 +36,9 @@ curl -s -X POST http://127.0.0.1:7860/gradio_api/call/search -H 'Content-Type: a
 curl -sN http://127.0.0.1:7860/gradio_api/call/search/EVENT_ID
 ```
 
-What cannot be answered comes back as an error whose message is a plain sentence.
+What cannot be answered comes back as an error whose message is a plain sentence. Beside these, for whoever runs it: `GET /health`,
+whether the process answers; `GET /ready`, 200 once model, index and servers are there, else 503 with what is missing; and
+`GET /metrics`, figures for Prometheus.
 """
 SETTINGS = """## Settings
 
@@ -148,7 +150,7 @@ def _endpoint(node: ast.FunctionDef) -> str:
         f"| `{argument.arg}` | `{unparsed(argument.annotation).replace('|', chr(92) + '|') if argument.annotation else ''}` "
         f"| {f'`{default}`' if default else 'needed'} | {said[argument.arg]} |\n"
         for argument, default in zip(node.args.args, defaults, strict=True)
-        if argument.arg in said  # Gradio brings the request itself
+        if argument.arg in said  # Gradio itself gives the request
     )
     table = f"| | type | unless given | |\n| --- | --- | --- | --- |\n{rows}"
     return f"### `/{node.name}`\n\n{what}\n\n{table}\nReturns: {' '.join(dedent(returned).split())}\n"
