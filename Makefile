@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test setup bench browser check format clean help
+.PHONY: run test test-servers setup bench browser check format clean help
 
 run: setup  ## Open the chat on http://127.0.0.1:7860 (PORT=7861 make run for another port)
 	@$(BIN)/python app.py
@@ -16,6 +16,9 @@ test: setup $(VENV)/.test-ready  ## Lint, type-check and run all tests, browser 
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+test-servers: setup $(VENV)/.test-ready  ## The tests that start other servers: Chroma's and one of OpenAI's protocol
+	$(BIN)/python -m pytest -m servers
 
 check: $(VENV)/.test-ready  ## Lint and type-check only
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -20,6 +20,7 @@ from switchboard.prompts import system_prompt
 from switchboard.retrieval.embedding import PACKAGED, SentenceEmbedder, open_embedder
 from switchboard.retrieval.index import KnowledgeIndex
 from switchboard.retrieval.reranker import RERANKER, CrossEncoder, is_reranker
+from switchboard.retrieval.server import ChromaServer
 from switchboard.settings import Settings
 from switchboard.switch import Switchboard
 from switchboard.types import Generator, Message
@@ -50,12 +51,13 @@ def build(settings: Settings, report: Report) -> Running:
         index_ready = side.submit(open_index, settings, report)
         generator, elsewhere, about = load_generators(settings, report)
         index = index_ready.result()
+    vectors = (("Vectors", "on a Chroma server"),) if settings.chroma_url else ()
     give_back()
     report(f"Knowledge: {index.describe()}")
     return Running(
         switchboard=Switchboard(generator, index, settings.company, settings.quoting, elsewhere),
         index=index,
-        about=(*about, ("Knowledge", index.describe())),
+        about=(*about, ("Knowledge", index.describe()), *vectors),
         settings=settings,
         warm_up=partial(_warm_up, generator, settings.company, elsewhere),
     )
@@ -117,7 +119,10 @@ def open_index(settings: Settings, report: Report) -> KnowledgeIndex:
     """Load the embedder and bring the index up to date with the knowledge folder."""
     embedder = open_embedder(settings.embedder, settings.data, report)
     reranker = open_reranker(settings, embedder, report)
-    return KnowledgeIndex.open(settings.knowledge, settings.data, embedder, report, settings.threshold, reranker)
+    server = ChromaServer(settings.chroma_url, settings.company) if settings.chroma_url else None
+    return KnowledgeIndex.open(
+        settings.knowledge, settings.data, embedder, report, settings.threshold, reranker, server
+    )
 
 
 def open_reranker(settings: Settings, embedder: SentenceEmbedder, report: Report) -> CrossEncoder | None:
