@@ -14,7 +14,7 @@ setup: $(VENV)/.ready  ## Create .venv with everything the app needs, models and
 test: setup check  ## What `make check` does, and all tests, browser included
 	$(BIN)/python -m pytest
 
-test-servers: setup $(VENV)/.test-ready  ## The tests that start other servers: nginx before two processes of the app
+test-servers: setup $(VENV)/.test-ready  ## The tests that start other servers: nginx, Chroma, PostgreSQL, and a model server
 	$(BIN)/python -m pytest -m servers
 
 check: $(VENV)/.test-ready  ## Lint, format and types: all that CI checks besides the tests

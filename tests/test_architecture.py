@@ -13,7 +13,8 @@ PACKAGE = ROOT / "src" / "switchboard"
 
 ONLY_IN = {
     "gradio": ("ui/",),
-    "chromadb": ("retrieval/store.py",),
+    "chromadb": ("retrieval/store.py", "retrieval/server.py"),
+    "openai": ("generation/remote.py",),
     "sentence_transformers": ("retrieval/embedding.py",),
     "bm25s": ("retrieval/lexical.py",),
     "torch": ("generation/", "training/", "retrieval/reranker.py", "retrieval/packed_bert.py", "bench/"),

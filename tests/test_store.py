@@ -19,7 +19,8 @@ def passages(source: str, *texts: str) -> list[Passage]:
 
 def fill(store: PassageStore, source: str, *texts: str, sha256: str = "s") -> None:
     made = passages(source, *texts)
-    store.delete([source])
+    stored = store.documents().get(source)
+    store.delete(stored.ids if stored else [])
     store.add_documents([(sha256, made)], FakeEmbedder().embed_passages(made))
 
 
@@ -39,7 +40,7 @@ def test_what_was_stored_is_there_after_reopening(tmp_path: Path) -> None:
     store = PassageStore(tmp_path / "index", "a", quietly)
     fill(store, "a.md", "one", "two")
     fill(store, "b.md", "three")
-    store.delete(["b.md"])
+    store.delete(["b.md#0", "never.md#0"])
     store.close()
     again = PassageStore(tmp_path / "index", "a", quietly)
     stored = again.documents()

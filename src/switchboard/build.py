@@ -22,6 +22,7 @@ from switchboard.retrieval.embedding import PACKAGED, SentenceEmbedder, open_emb
 from switchboard.retrieval.index import KnowledgeIndex, name_of
 from switchboard.retrieval.knowledge import Knowledge
 from switchboard.retrieval.reranker import RERANKER, CrossEncoder, is_reranker
+from switchboard.retrieval.server import ChromaServer
 from switchboard.retrieval.shared import SharedDocuments
 from switchboard.settings import Settings
 from switchboard.switch import Switchboard
@@ -67,13 +68,14 @@ def build(settings: Settings, report: Report) -> Running:
         knowledge_ready = side.submit(open_knowledge, settings, report)
         generator, elsewhere, about = load_generators(settings, report)
         knowledge = knowledge_ready.result()
+    vectors = (("Vectors", "on a Chroma server"),) if settings.chroma_url else ()
     give_back()
     index = knowledge.current
     report(f"Knowledge: {index.describe()}")
     return Running(
         answers=Switchboard(generator, index, settings.company, settings.quoting, elsewhere),
         knowledge=knowledge,
-        about=(*about, ("Knowledge", index.describe())),
+        about=(*about, ("Knowledge", index.describe()), *vectors),
         settings=settings,
         warm_up=partial(_warm_up, generator, settings.company, elsewhere),
     )
@@ -135,11 +137,11 @@ def open_knowledge(settings: Settings, report: Report) -> Knowledge:
     """Load the embedder, bring the index up to date with the knowledge folder and its changes, and look for more."""
     embedder = open_embedder(settings.embedder, settings.data, report)
     reranker = open_reranker(settings, embedder, report)
+    server = ChromaServer(settings.chroma_url, settings.company) if settings.chroma_url else None
 
     def opened(edits: SharedDocuments | None) -> KnowledgeIndex:
-        return KnowledgeIndex.open(
-            settings.knowledge, settings.data, embedder, report, settings.threshold, reranker, edits
-        )
+        folder, data, threshold = settings.knowledge, settings.data, settings.threshold
+        return KnowledgeIndex.open(folder, data, embedder, report, threshold, reranker, edits, server)
 
     edits = SharedDocuments(open_database(settings, "documents"), name_of(settings.knowledge))
     knowledge = Knowledge(settings.knowledge, settings.data, edits, opened, report)

@@ -127,7 +127,8 @@ def seconds_of_update(settings: Settings, reopen: Callable[[Settings], object], 
     `reopen` opens the index of the settings that it is given. Raises KnowledgeError as it does.
     """
     with tempfile.TemporaryDirectory() as folder:
-        copy = replace(settings, knowledge=Path(folder) / "knowledge", data=Path(folder) / "data")
+        # In a folder even where a server is named: nothing would throw the copy away there.
+        copy = replace(settings, knowledge=Path(folder) / "knowledge", data=Path(folder) / "data", chroma_url="")
         shutil.copytree(settings.knowledge, copy.knowledge)
         copy.data.mkdir()
         if (settings.data / "models").is_dir():

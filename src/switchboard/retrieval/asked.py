@@ -18,7 +18,7 @@ import copy
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -208,11 +208,15 @@ def read_asked(folder: Path) -> list[Asked]:
 
 
 def open_asked(
-    asked: Sequence[Asked], passages: Sequence[Passage], folder: Path, embedder: Embedder, report: Report
+    asked: Sequence[Asked],
+    passages: Sequence[Passage],
+    store_of: Callable[[str, Report], PassageStore],
+    embedder: Embedder,
+    report: Report,
 ) -> AskedQuestions | None:
-    """The questions' index in `folder`, embedded anew if they have changed; None without any that can be used.
+    """The questions' index, embedded anew if they have changed; None without any that can be used.
 
-    A question whose section is no longer there is left out.
+    `store_of` opens their store, given what it was made with. A question whose section is no longer there is left out.
     """
     sections = _sections(passages)
     usable: list[tuple[Asked, Place | None]] = []
@@ -229,11 +233,13 @@ def open_asked(
     if not any(place for _, place in usable):
         return None
     digest = hashlib.sha256("\n".join(row.question for row, _ in usable).encode()).hexdigest()[:16]
-    store = PassageStore(folder, f"{embedder.identity}; questions {digest}", lambda _: None)
-    for start in range(store.count(), len(usable), _AT_ONCE):
-        part = [row.question for row, _ in usable[start : start + _AT_ONCE]]
-        store.add([str(start + n) for n in range(len(part))], embedder.embed_queries(part))
-        report(f"Embedding known questions: {start + len(part):,} of {len(usable):,} ...")
+    store = store_of(f"{embedder.identity}; questions {digest}", lambda _: None)
+    for begin in (store.count(), 0):  # all of them again where some are missing after the first time
+        if store.count() < len(usable):
+            for start in range(begin, len(usable), _AT_ONCE):
+                part = [row.question for row, _ in usable[start : start + _AT_ONCE]]
+                store.add([str(start + n) for n in range(len(part))], embedder.embed_queries(part))
+                report(f"Embedding known questions: {start + len(part):,} of {len(usable):,} ...")
     return AskedQuestions(store, [place for _, place in usable], talk, [row for row, _ in usable])
 
 

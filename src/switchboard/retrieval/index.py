@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from switchboard.retrieval.judge import Reranker
 from switchboard.retrieval.overlay import Overlay, VectorStore
 from switchboard.retrieval.part_vectors import PartVectors, open_parts
 from switchboard.retrieval.search import DEFAULT_THRESHOLD, Rankings, Searcher, search_passages, threshold_for
+from switchboard.retrieval.server import ChromaServer, ServerStore
 from switchboard.retrieval.shared import SharedDocuments
 from switchboard.retrieval.store import PassageStore, StoredDocument
 from switchboard.types import Document, Passage, SearchResult
@@ -29,6 +31,8 @@ from switchboard.types import Document, Passage, SearchResult
 _DOCUMENTS_AT_ONCE = 32
 """Written together: whoever is killed loses no more than this much work."""
 _LOCK_SECONDS = 120
+_TRIES = 3
+"""How often an index that another app changes at the same time is brought up to date."""
 
 
 class _Laid(NamedTuple):
@@ -113,20 +117,28 @@ class KnowledgeIndex:
         threshold: float | None = None,
         reranker: Reranker | None = None,
         edits: SharedDocuments | None = None,
+        server: ChromaServer | None = None,
     ) -> KnowledgeIndex:
         """Open the index of `folder`, kept below `data`, after embedding what is new or changed in the folder.
 
-        `edits` are laid over the folder's documents. `threshold` None takes the one calibrated for the embedder; a
-        `reranker` takes its place. What was killed half-way is healed here. Raises KnowledgeError if there is no such
-        folder or another process is building the index and does not finish.
+        `edits` are laid over the folder's documents. With a `server` the vectors are there, shared with whoever has the
+        same folder. `threshold` None takes the one calibrated for the embedder; a `reranker` takes its place. What was
+        killed half-way is healed here. Raises KnowledgeError if there is no such folder, another process is building
+        the index and does not finish, or the server does not answer.
         """
         shipped = load_folder(folder, report)
         documents = {document.source: document for document in (edits.over(shipped, report) if edits else shipped)}
+
+        def store_of(name: str, made_with: str, report: Report) -> PassageStore:
+            name = f"{name_of(folder)}{name}"
+            if server:
+                return ServerStore(server, name, made_with, report)
+            return PassageStore(data / "index" / name, made_with, report)
+
         with _building(data):
-            store = PassageStore(data / "index" / name_of(folder), _made_with(embedder), report)
+            store = store_of("", _made_with(embedder), report)
             passages = _synchronise(store, documents, embedder, report)
-            questions = data / "index" / f"{name_of(folder)}-asked"
-            asked = open_asked(read_asked(folder), passages, questions, embedder, report)
+            asked = open_asked(read_asked(folder), passages, partial(store_of, "-asked"), embedder, report)
             parts = open_parts(passages, data / "index" / f"{name_of(folder)}-parts.npz", embedder, report)
         added = documents.keys() - {document.source for document in shipped}
         asked = _with_more(asked, store, [p.id for p in passages if p.source in added])
@@ -279,23 +291,32 @@ def _fingerprint(documents: Iterable[Document], embedder: Embedder, asked: Asked
 def _synchronise(
     store: PassageStore, documents: Mapping[str, Document], embedder: Embedder, report: Report
 ) -> list[Passage]:
-    """Bring the store up to date with the documents; returns every passage, in the documents' order."""
-    stored = store.documents()
-    passages: dict[str, list[Passage]] = {}
-    to_embed = []
-    for source, document in documents.items():
-        known = stored.get(source)
-        if known and known.complete and known.sha256 == document.sha256:
-            passages[source] = _restored(document, known)
-        else:
-            passages[source] = chunk(document, embedder.count_tokens, _limit(embedder))
-            # A document without text has nothing to store, so it looks new each time.
-            if passages[source] or known:
-                to_embed.append(document)
-    changed = {document.source for document in to_embed}
-    store.delete([source for source in stored if source not in documents or source in changed])
-    _embed(store, to_embed, passages, embedder, report)
-    return [passage for source in documents for passage in passages[source]]
+    """Bring the store up to date with the documents; returns every passage, in the documents' order.
+
+    Another app may do the same on the same server: what both write is the same, nothing is deleted before what takes
+    its place is there, and what became of it is looked at afterwards.
+    """
+    for _ in range(_TRIES):
+        stored = store.documents()
+        passages: dict[str, list[Passage]] = {}
+        to_embed = []
+        for source, document in documents.items():
+            known = stored.get(source)
+            if known and known.complete and known.sha256 == document.sha256:
+                passages[source] = _restored(document, known)
+            else:
+                passages[source] = chunk(document, embedder.count_tokens, _limit(embedder))
+                # A document without text has nothing to store, so it looks new each time.
+                if passages[source] or known:
+                    to_embed.append(document)
+        found = [passage for source in documents for passage in passages[source]]
+        stale = {i for document in stored.values() for i in document.ids} - {passage.id for passage in found}
+        if not to_embed and not stale:
+            return found
+        _embed(store, to_embed, passages, embedder, report)
+        store.delete(stale)
+    report("Another app keeps changing this index: see that all that share it have the same documents.")
+    return found
 
 
 def _restored(document: Document, known: StoredDocument) -> list[Passage]:

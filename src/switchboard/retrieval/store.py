@@ -1,4 +1,4 @@
-"""Vectors on disk, in a Chroma collection; the only module that knows Chroma."""
+"""Vectors on disk, in a Chroma collection; this and server.py are the only modules that know Chroma."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from switchboard.retrieval.embedding import Vectors
 from switchboard.types import Passage
 
 _COLLECTION = "passages"
-_HNSW = {"space": "cosine", "ef_construction": 200, "ef_search": 200, "max_neighbors": 32}
+HNSW = {"space": "cosine", "ef_construction": 200, "ef_search": 200, "max_neighbors": 32}
 """Wide enough that the approximate search finds what an exact one does; see retrieve-eval."""
-_ADD_AT_ONCE = 2000
+_AT_ONCE = 2000
 _WHOLE = re.compile(r"locked|busy|full|read-?only|permission|unable to open", re.IGNORECASE)
 """What SQLite says of a database that is not damaged, but cannot be used at the moment."""
 _LOG = logging.getLogger(__name__)
@@ -41,11 +41,12 @@ class Stored:
 
 @dataclass(frozen=True)
 class StoredDocument:
-    """What is stored of a document. `complete` is False when its writing was cut short."""
+    """What is stored of a document, and under which `ids`. `complete` is False when its writing was cut short."""
 
     sha256: str
     passages: tuple[Stored, ...]
     complete: bool
+    ids: tuple[str, ...]
 
 
 class PassageStore:
@@ -76,7 +77,7 @@ class PassageStore:
     def documents(self) -> dict[str, StoredDocument]:
         """What is stored, by source."""
         found: dict[str, list[Mapping[str, Any]]] = {}
-        for row in self._collection.get(include=["metadatas"])["metadatas"] or []:
+        for row in self._ask("get", include=["metadatas"])["metadatas"] or []:
             found.setdefault(str(row["source"]), []).append(row)
         return {source: _stored_document(rows) for source, rows in found.items()}
 
@@ -98,34 +99,40 @@ class PassageStore:
 
     def add(self, ids: Sequence[str], vectors: Vectors, rows: Sequence[Mapping[str, Any]] | None = None) -> None:
         """Store vectors of length 1 under their ids."""
-        for start in range(0, len(ids), _ADD_AT_ONCE):
-            part = slice(start, start + _ADD_AT_ONCE)
-            self._collection.upsert(
-                ids=list(ids[part]), embeddings=vectors[part], metadatas=list(rows[part]) if rows else None
-            )
+        for part in _parts(len(ids)):
+            metadatas = list(rows[part]) if rows else None
+            self._ask("upsert", ids=list(ids[part]), embeddings=vectors[part], metadatas=metadatas)
 
-    def delete(self, sources: Collection[str]) -> None:
-        """Forget documents."""
-        if sources:
-            self._collection.delete(where={"source": {"$in": sorted(sources)}})
+    def delete(self, ids: Collection[str]) -> None:
+        """Forget vectors; ids that are not stored are passed over."""
+        doomed = sorted(ids)
+        for part in _parts(len(doomed)):
+            self._ask("delete", ids=doomed[part])
 
     def count(self) -> int:
         """How many vectors are stored."""
-        return int(self._collection.count())
+        return int(self._ask("count"))
 
     def nearest(self, vector: Vectors, n: int) -> list[tuple[str, float]]:
         """The ids and cosine similarities of at most n nearest passages, nearest first."""
-        found = self._collection.query(query_embeddings=vector[None], n_results=n, include=["distances"])
+        found = self._ask("query", quick=True, query_embeddings=vector[None], n_results=n, include=["distances"])
         return [(i, 1.0 - d) for i, d in zip(found["ids"][0], found["distances"][0], strict=True)]
 
     def vectors(self, ids: Sequence[str]) -> dict[str, Vectors]:
         """The stored vectors by id, each of shape (dimensions,); an id that is not stored is left out."""
-        found = self._collection.get(ids=list(ids), include=["embeddings"])
-        return {i: np.asarray(v, dtype=np.float32) for i, v in zip(found["ids"], found["embeddings"], strict=True)}
+        vectors: dict[str, Vectors] = {}
+        for part in _parts(len(ids)):
+            found = self._ask("get", quick=True, ids=list(ids[part]), include=["embeddings"])
+            vectors |= {i: np.asarray(v, np.float32) for i, v in zip(found["ids"], found["embeddings"], strict=True)}
+        return vectors
 
     def close(self) -> None:
         """Release the files; the store cannot be used after that."""
         self._client.close()
+
+    def _ask(self, method: str, quick: bool = False, **arguments: Any) -> Any:  # noqa: ARG002 - only a server is slow
+        """Call a method of the collection; `quick` where a visitor waits."""
+        return getattr(self._collection, method)(**arguments)
 
     def _open(self, report: Report) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -142,7 +149,7 @@ class PassageStore:
         if _COLLECTION in [collection.name for collection in self._client.list_collections()]:
             return self._client.get_collection(_COLLECTION, embedding_function=None)
         return self._client.create_collection(
-            _COLLECTION, metadata=made_with, configuration={"hnsw": _HNSW}, embedding_function=None
+            _COLLECTION, metadata=made_with, configuration={"hnsw": HNSW}, embedding_function=None
         )
 
     def _check(self) -> None:
@@ -164,8 +171,14 @@ class PassageStore:
         report(f"The index cannot be read ({type(error).__name__}): it is set aside in {aside} and built anew.")
 
 
+def _parts(count: int) -> list[slice]:
+    """So many items in pieces of what Chroma takes at once."""
+    return [slice(start, start + _AT_ONCE) for start in range(0, count, _AT_ONCE)]
+
+
 def _stored_document(rows: Sequence[Mapping[str, Any]]) -> StoredDocument:
     passages = sorted((Stored(r["heading"], int(r["start"]), int(r["end"])) for r in rows), key=lambda s: s.start)
     digests = {str(row["sha256"]) for row in rows}
     complete = len(digests) == 1 and all(row["of"] == len(rows) for row in rows)
-    return StoredDocument(min(digests), tuple(passages), complete)
+    ids = tuple(f"{row['source']}#{row['start']}" for row in rows)
+    return StoredDocument(min(digests), tuple(passages), complete, ids)
