@@ -3,8 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+LOAD := .switchboard/load
+FOR ?= 600
+VISITORS ?= 32
 
-.PHONY: run test setup bench browser check format clean help
+.PHONY: run test setup audit load bench browser check format clean help
 
 run: setup  ## Open the chat on http://127.0.0.1:7860 (PORT=7861 make run for another port)
 	@$(BIN)/python app.py
@@ -22,6 +25,18 @@ check: $(VENV)/.test-ready  ## Lint and type-check only
 
 format: $(VENV)/.test-ready  ## Put the code in order
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+audit: $(VENV)/.test-ready  ## Look the pinned versions up among known vulnerabilities
+	@$(BIN)/python tests/audit.py
+
+load: setup $(LOAD)/.ready  ## Thirty-two visitors for ten minutes: make load, or make load FOR=120 VISITORS=8
+	@$(BIN)/python tests/load/run.py --locust $(LOAD)/bin/locust --seconds $(FOR) --visitors $(VISITORS)
+
+$(LOAD)/.ready:
+	@echo "Installing the load tool in an environment of its own ..."
+	@$(PYTHON) -m venv $(LOAD)
+	@$(LOAD)/bin/python -m pip install --quiet --disable-pip-version-check locust==2.47.0
+	@touch $@
 
 bench: setup .switchboard/bench/.ready  ## Time it beside transformers and llama.cpp, which is built here first (needs a compiler)
 	$(BIN)/python -m switchboard bench --peers .switchboard/bench/venv
