@@ -3,8 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+LOAD := .switchboard/load
+FOR ?= 600
+VISITORS ?= 32
 
-.PHONY: run test test-servers setup bench browser check format docs clean help
+.PHONY: run test test-servers test-faults test-attacks setup audit load bench browser check format docs clean help
 
 run: setup  ## Open the chat on http://127.0.0.1:7860 (PORT=7861 make run for another port)
 	@$(BIN)/python app.py
@@ -30,6 +33,18 @@ docs: $(VENV)/.test-ready  ## The pages that are made from the code, and all doc
 	$(BIN)/python docs/tools/reference.py
 	$(BIN)/python docs/tools/sizing.py
 	$(BIN)/pdoc --output-directory docs/html switchboard '!switchboard.__main__' '!switchboard.bench.llamacpp'
+
+audit: $(VENV)/.test-ready  ## Look the pinned versions up among known vulnerabilities
+	@$(BIN)/python tests/audit.py
+
+load: setup $(LOAD)/.ready  ## Thirty-two visitors for ten minutes: make load, or make load FOR=120 VISITORS=8
+	@$(BIN)/python tests/load/run.py --locust $(LOAD)/bin/locust --seconds $(FOR) --visitors $(VISITORS)
+
+$(LOAD)/.ready:
+	@echo "Installing the load tool in an environment of its own ..."
+	@$(PYTHON) -m venv $(LOAD)
+	@$(LOAD)/bin/python -m pip install --quiet --disable-pip-version-check locust==2.47.0
+	@touch $@
 
 bench: setup .switchboard/bench/.ready  ## Time it beside transformers and llama.cpp, which is built here first (needs a compiler)
 	$(BIN)/python -m switchboard bench --peers .switchboard/bench/venv

@@ -12,10 +12,24 @@ from typer.testing import CliRunner
 
 from fakes import FakeGenerator, FakeRetriever
 from switchboard import cli
+from switchboard.errors import SettingsError
 from switchboard.switch import Switchboard
 from switchboard.types import Answer, Passage
+from switchboard.users import Users
 
-COMMANDS = ["ask", "bench", "search", "index", "retrieve-eval", "calibrate", "evaluate", "train", "feedback", "setup"]
+COMMANDS = [
+    "ask",
+    "bench",
+    "search",
+    "index",
+    "retrieve-eval",
+    "calibrate",
+    "evaluate",
+    "train",
+    "feedback",
+    "password",
+    "setup",
+]
 
 
 @pytest.fixture
@@ -142,3 +156,12 @@ def test_the_real_command_answers_each_mode_with_its_own_adapter_and_sources(tmp
         assert record["metrics"]["output_tokens"] > 0
         if searched:
             assert any("£36" in passage["text"] for passage in record["passages"])
+
+
+def test_a_password_is_made_into_a_line_of_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = CliRunner().invoke(cli.app, ["password", "ann"], input="sword, fish\n")
+    assert done.exit_code == 0
+    assert "sword" not in done.output
+    assert Users.read(done.output.strip()).allow("ann", "sword, fish")
+    with pytest.raises(SettingsError, match="neither a colon nor a comma"):
+        CliRunner().invoke(cli.app, ["password", "a:b"], input="x\n", catch_exceptions=False)

@@ -1,4 +1,4 @@
-"""The command line: ask, search, index, retrieve-eval, calibrate, train, evaluate, feedback, bench and setup.
+"""The command line: ask, search, index, retrieve-eval, calibrate, train, evaluate, feedback, bench, password, setup.
 
 python -m switchboard ask "How much is Fibre 500?" --mode rag
 """
@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from functools import partial
+from getpass import getpass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ from switchboard.records import answer_record, search_record
 from switchboard.settings import Settings
 from switchboard.switch import Switchboard
 from switchboard.types import Answer, GenerationSettings, Message
+from switchboard.users import hashed
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Fine-tune, or RAG? Ask both."
@@ -254,6 +256,17 @@ def bench(
     found = measure(Settings.from_environment(), peers, rounds, prompts, to_stderr, sizes=wanted)
     write(found, out)
     print(table(found))
+
+
+@app.command(epilog="Example: python -m switchboard password ann")
+def password(name: Annotated[str, typer.Argument(help="Who is to log in.")]) -> None:
+    """Ask for a password and print what SWITCHBOARD_USERS takes: the name and a hash."""
+    if not name.strip() or set(name) & set(":,"):
+        raise SettingsError("A name has neither a colon nor a comma.")
+    secret = getpass() if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
+    if not secret:
+        raise SettingsError("There is no password. Type one, or send it through standard input.")
+    print(f"{name.strip()}:{hashed(secret)}")
 
 
 @app.command(epilog="Example: python -m switchboard setup")

@@ -25,8 +25,8 @@ ATTEMPTS = 30
 _REQUESTS_A_TURN = 10
 """A turn of the page takes two requests; ratings, retries and drawers take more."""
 _SENTENCES: dict[Kind, str] = {
-    "turns": "{amount:,} questions a minute come from your address, and that is the most. Ask again in {wait}.",
-    "documents": "{amount:,} documents a minute come from your address, and that is the most. Add it in {wait}.",
+    "turns": "One address may ask {amount:,} times a minute, and yours has. Ask again in {wait}.",
+    "documents": "One address may add {amount:,} documents a minute, and yours has. Add it again in {wait}.",
     "requests": "Your address sends more requests than this page can take. Please try again in {wait}.",
     "attempts": "Too many tries to log in from your address. Please try again in {wait}.",
 }

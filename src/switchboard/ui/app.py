@@ -36,6 +36,7 @@ from switchboard.ui.serving import serving_options
 from switchboard.ui.shelf import Index, Knowledge
 from switchboard.ui.sources import opened_document, sources_panel
 from switchboard.ui.theme import SwitchboardTheme, tokens_css
+from switchboard.ui.visitors import user_of
 
 _FOLDER = Path(__file__).parent
 _LIST = '${value.join("")}'
@@ -106,7 +107,7 @@ def create_app(running: Running, answer: AnswerFunction | None = None) -> gr.Blo
         owning, owned = documents_drawer(running, _bare, limits, metrics)
         what_runs = gr.HTML(about([]), elem_id="about-holder", **_bare("about"))
         # Not as the component's own value: that would make an endpoint, and a tool, of the public API.
-        app.load(lambda: about(running.about), None, what_runs, show_progress="hidden", api_visibility="private")
+        app.load(_about_of(running), None, what_runs, show_progress="hidden", api_visibility="private")
         gr.HTML(dialog(), elem_id="dialog-holder", server_functions=[_article_of(running), export], **_bare("dialog"))
         memory = gr.HTML(
             memory_of(new_conversation()),
@@ -194,6 +195,14 @@ def export(request: dict[str, Any]) -> str:
     """A conversation that the browser sends, as the text of a file; nothing is written here."""
     conversation = from_json(request.get("conversation"))
     return as_markdown(conversation) if request.get("format") == "md" else as_json(conversation)
+
+
+def _about_of(running: Running) -> Callable[[gr.Request], str]:
+    def tell(request: gr.Request) -> str:
+        """What runs here, and who has logged in."""
+        return about(running.about, user_of(request))
+
+    return tell
 
 
 def _article_of(running: Running) -> Callable[[dict[str, Any]], str]:

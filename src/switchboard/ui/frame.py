@@ -62,12 +62,12 @@ def summaries() -> str:
     return f'<div aria-live="polite">{lines}</div>'
 
 
-def about(lines: Iterable[tuple[str, str]]) -> str:
-    """What runs here: model, device, adapters, index."""
+def about(lines: Iterable[tuple[str, str]], user: str = "") -> str:
+    """What runs here: model, device, adapters, index; and who has logged in, where somebody has."""
     rows = "".join(f"<div><dt>{plain(name)}</dt><dd>{plain(value)}</dd></div>" for name, value in lines)
     return (
         '<aside id="about" class="drawer right" role="dialog" aria-label="About this model" hidden>'
-        f'{drawer_head("About this model")}<dl class="about">{rows}</dl>'
+        f'{drawer_head("About this model")}<dl class="about">{rows}</dl>{_logged_in(user)}'
         '<p class="drawer-note">Other programs can ask too: <a href="?view=api">the API and the MCP tools</a>.'
         "</p></aside>"
     )
@@ -80,6 +80,15 @@ def dialog() -> str:
         '<button type="button" class="close" data-action="close-article" aria-label="Close the article">'
         '<i class="icon icon-close" aria-hidden="true"></i></button></div>'
         '<div id="article-body" tabindex="0"></div></dialog>'
+    )
+
+
+def _logged_in(user: str) -> str:
+    if not user:
+        return ""
+    return (
+        f'<p class="drawer-note">You are logged in as {plain(user)}. '
+        '<a href="./logout?all_session=false">Log out</a></p>'
     )
 
 

@@ -10,15 +10,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from switchboard.errors import TooManyError
 from switchboard.metrics import ServiceMetrics
-from switchboard.retrieval.formats import MAX_BYTES
 from switchboard.ui.chat import BUSY
 from switchboard.ui.service import Service, service_in
 from switchboard.ui.visitors import visitor_in
 
 BODY_BYTES = 4 * 2**20
 """The largest request: a conversation of sixty turns with all its passages takes less than half of it."""
-UPLOAD_BYTES = 8 * MAX_BYTES
-"""The largest upload, of several files together."""
+UPLOAD_BYTES = 80 * 2**20
+"""The largest upload: eight files of the largest that is read."""
 CONNECTIONS = 400
 """The most requests that one visitor may have open: a browser opens six, so this is a room of sixty."""
 _UPLOAD = "/gradio_api/upload"

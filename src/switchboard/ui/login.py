@@ -1,7 +1,7 @@
-"""Logging in, where there are users: through Gradio's own page and cookie, and through Basic authentication.
+"""Logging in, where there are users: by a page and Gradio's cookie, or by Basic authentication.
 
-Gradio asks for its cookie on most of its routes, but neither on MCP nor on all of the others. `Login` asks for it on
-every one, but for what the page to log in is made of.
+Gradio asks for its cookie on most of its routes, but not on MCP nor on all of the others, and lets pages of other
+sites ask in the name of whoever is logged in. `Login` asks on every route, and asks where a request comes from.
 """
 
 from __future__ import annotations
@@ -12,69 +12,80 @@ import hashlib
 import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from pathlib import Path
+from string import Template
 from typing import Any
 
 from anyio.to_thread import run_sync
 from starlette.requests import HTTPConnection
-from starlette.responses import JSONResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from switchboard.errors import TooManyError
 from switchboard.ui.markup import plain
 from switchboard.ui.service import service_in
+from switchboard.ui.theme import DARK, LIGHT, properties
 from switchboard.ui.visitors import visitor_in
 from switchboard.users import Users
 
+MCP = "/gradio_api/mcp"
+_LOGIN = "/login"
 _FREE = (
     "/assets/",
     "/static/",
-    "/svelte/",
-    "/theme.css",
-    "/gradio_api/theme.css",
-    "/gradio_api/startup-events",
     "/favicon.ico",
     "/manifest.json",
     "/robots.txt",
     "/health",
     "/ready",
     "/metrics",
-    "/logout",
+    "/gradio_api/startup-events",
 )
-_LOGIN = "/login"
+"""What tells nothing of anybody, or asks by itself: parts of Gradio's page, and what machines ask."""
 _MOST_KNOWN = 256
-_SENTENCE = "Please log in first: with a name and a password, by Basic authentication or on the page."
+_FIRST = "Please log in first: on the page, or with a name and a password by Basic authentication."
+_ELSEWHERE = "A page of another site may not ask in your name. Please open Switchboard itself."
 
 
 class Login:
     """Middleware that lets nobody in who has not logged in, and limits how often somebody tries."""
 
-    def __init__(self, app: ASGIApp, users: Users) -> None:
+    def __init__(self, app: ASGIApp, users: Users, company: str) -> None:
         self._app = app
         self._users = users
+        self._page = login_page(company)
         self._known: OrderedDict[bytes, str] = OrderedDict()
         self._salt = secrets.token_bytes(32)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not _is_free(scope):
+        refusal: Response | None = None
+        if scope["type"] == "http" and not scope["path"].startswith(_FREE):
             try:
-                if scope["path"].rstrip("/") == _LOGIN:
-                    service_in(scope).limits.count("attempts", visitor_in(scope))
-                elif not token_in(scope):
-                    scope = await self._by_header(scope)
+                scope, refusal = await self._checked(scope)
             except TooManyError as error:
-                # 400 and not 429, as Gradio's page says of no other that logging in has failed.
-                await JSONResponse({"detail": str(error)}, 400)(scope, receive, send)
-                return
-            if scope["path"].rstrip("/") != _LOGIN and not token_in(scope):
-                # Browsers ask for a password by themselves where they see this header, so only programs get it.
-                asks = {"WWW-Authenticate": "Basic"} if scope["path"].startswith("/gradio_api/mcp") else None
-                await JSONResponse({"detail": _SENTENCE}, 401, asks)(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+                refusal = JSONResponse({"detail": str(error)}, 429, {"Retry-After": str(error.seconds)})
+        await (refusal or self._app)(scope, receive, send)
 
-    async def _by_header(self, scope: Scope) -> Scope:
+    async def _checked(self, scope: Scope) -> tuple[Scope, Response | None]:
+        """The request, as whoever it says it is from, and what is answered instead. Raises TooManyError."""
+        headers = HTTPConnection(scope).headers
+        if headers.get("sec-fetch-site") in ("cross-site", "same-site") and headers.get("sec-fetch-mode") != "navigate":
+            return scope, JSONResponse({"detail": _ELSEWHERE}, 403)
+        if scope["path"].rstrip("/") == _LOGIN:
+            service_in(scope).limits.count("attempts", visitor_in(scope))
+            return scope, None
+        if not token_in(scope):
+            scope = await self._by_header(scope, headers.get("authorization", ""))
+        if token_in(scope):
+            return scope, None
+        if scope["method"] in ("GET", "HEAD") and _is_page(scope):
+            return scope, HTMLResponse(self._page, headers={"Cache-Control": "no-store"})
+        # Browsers ask for a password by themselves where they see this header, so only programs get it.
+        asks = {"WWW-Authenticate": "Basic"} if scope["path"].startswith(MCP) else None
+        return scope, JSONResponse({"detail": _FIRST}, 401, asks)
+
+    async def _by_header(self, scope: Scope, value: str) -> Scope:
         """The request with the cookie of whoever its Authorization header names. Raises TooManyError."""
-        value = HTTPConnection(scope).headers.get("authorization", "")
         scheme, _, credentials = value.partition(" ")
         if scheme.lower() != "basic":
             return scope
@@ -105,9 +116,11 @@ def auth_of(users: Users) -> Callable[[str, str], Awaitable[bool]]:
     return allow
 
 
-def welcome(company: str) -> str:
-    """What the page to log in says, as HTML."""
-    return f"Switchboard for {plain(company)}. After thirty tries within a minute nobody can log in for a while."
+def login_page(company: str) -> str:
+    """The page to log in, as HTML."""
+    file = Path(__file__).with_name("login.html")
+    colours = {"light": properties(LIGHT), "dark": properties(DARK)}
+    return Template(file.read_text(encoding="utf-8")).substitute(company=plain(company), **colours)
 
 
 def token_in(scope: Scope) -> str:
@@ -131,7 +144,5 @@ def with_header(scope: Scope, name: bytes, value: str | None) -> Scope:
     return {**scope, "headers": [*others, (name, value.encode("latin-1"))] if value else others}
 
 
-def _is_free(scope: Scope) -> bool:
-    """Whether anybody may have it: the pages, where Gradio shows how to log in instead, and what they are made of."""
-    pages = {f"/{page[0]}" for page in scope["app"].get_blocks().pages}
-    return scope["path"].startswith(_FREE) or (scope["method"] in ("GET", "HEAD") and scope["path"] in pages)
+def _is_page(scope: Scope) -> bool:
+    return any(scope["path"] == f"/{page[0]}" for page in scope["app"].get_blocks().pages)

@@ -14,10 +14,9 @@ from anyio.to_thread import run_sync
 from gradio_client import Client
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from switchboard.ui.login import cookie_of, token_in, with_header
+from switchboard.ui.login import MCP, cookie_of, token_in, with_header
 from switchboard.ui.visitors import visitor_in
 
-MCP = "/gradio_api/mcp"
 _HEADER = b"x-switchboard-behalf"
 _OURSELVES = "Switchboard"
 

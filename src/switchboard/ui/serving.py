@@ -14,7 +14,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from switchboard.metrics import TYPE
 from switchboard.settings import Settings
 from switchboard.ui.gate import Gate
-from switchboard.ui.login import Login, auth_of, welcome
+from switchboard.ui.login import Login, auth_of
 from switchboard.ui.loopback import Recognised, Stamped, new_secret
 from switchboard.ui.service import service_in
 
@@ -28,7 +28,7 @@ def serving_options(settings: Settings) -> dict[str, Any]:
     middleware = [
         Middleware(Recognised, secret),
         Middleware(Gate),
-        *([Middleware(Login, users)] if users else []),
+        *([Middleware(Login, users, settings.company)] if users else []),
         Middleware(Stamped, secret),
     ]
     if settings.proxies:
@@ -36,7 +36,7 @@ def serving_options(settings: Settings) -> dict[str, Any]:
         middleware.insert(0, Middleware(ProxyHeadersMiddleware, list(settings.proxies)))
     options: dict[str, Any] = {"app_kwargs": {"middleware": middleware, "routes": _routes(settings.public_metrics)}}
     if users:
-        options |= {"auth": auth_of(users), "auth_message": welcome(settings.company)}
+        options["auth"] = auth_of(users)
     return options
 
 

@@ -71,7 +71,12 @@ def contrast(one: str, other: str) -> float:
 
 def tokens_css() -> str:
     """The tables as custom properties: `--sb-ink` and so on, for the page and for `.dark`."""
-    return f":root {{{_properties(LIGHT)}}}\n.dark {{{_properties(DARK)}}}\n"
+    return f":root {{{properties(LIGHT)}}}\n.dark {{{properties(DARK)}}}\n"
+
+
+def properties(table: Mapping[str, str]) -> str:
+    """A table as custom properties."""
+    return " ".join(f"--sb-{name}: {colour};" for name, colour in table.items())
 
 
 class SwitchboardTheme(gr.themes.Base):  # type: ignore[misc]
@@ -125,10 +130,6 @@ _GRADIO_NAMES = {
     "error_text_color": "danger",
 }
 _GRADIO = {f"{name}{suffix}": token for name, token in _GRADIO_NAMES.items() for suffix in ("", "_dark")}
-
-
-def _properties(table: Mapping[str, str]) -> str:
-    return " ".join(f"--sb-{name}: {colour};" for name, colour in table.items())
 
 
 def _luminance(colour: str) -> float:
