@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from switchboard.citations import check_citations
+from switchboard.citations import check_addresses, check_citations
 from switchboard.errors import AdapterError, SettingsError
 from switchboard.followups import search_query
 from switchboard.modes import Mode, mode_named
@@ -80,7 +80,7 @@ class Switchboard:
         if turn.answer.passages:
             yield turn.answer
         tokens = self.generator.stream(turn.prompt, settings, turn.adapter, turn.grounding)
-        yield from self._generated(turn.answer, tokens, began)
+        yield from self._generated(turn, tokens, began)
 
     def prepare(self, conversation: Sequence[Message], mode: str | Mode, settings: GenerationSettings) -> Turn:
         """Do all of a turn but write: search, decide whether it is covered, and make the prompt. Raises as `answer`."""
@@ -119,7 +119,7 @@ class Switchboard:
                 return Turn(replace(answer, text=reply, done=True))
         budget = min(PROMPT_TOKENS, self.generator.context_tokens - settings.max_tokens)
         prompt = build_prompt(conversation, read, self.company, self.generator.count_tokens, budget)
-        texts = (*(f"{p.label}\n{p.text}" for p in answer.passages), *(m.content for m in conversation))
+        texts = (*(f"{p.label}\n{p.text}" for p in read), *(m.content for m in conversation))
         if answer.passages:
             grounding = Grounding(texts, len(answer.passages), READER_DECLINE, quotes)
             return Turn(answer, prompt, adapter, grounding)
@@ -142,8 +142,9 @@ class Switchboard:
             raise AdapterError(refusal)
         return None, f"{refusal} This answer is the untuned model's."
 
-    def _generated(self, answer: Answer, tokens: Iterator[Token], began: float) -> Iterator[Answer]:
-        """Grow the answer by its tokens and finish it."""
+    def _generated(self, turn: Turn, tokens: Iterator[Token], began: float) -> Iterator[Answer]:
+        """Grow the turn's answer by its tokens and finish it."""
+        answer = turn.answer
         text, count, decoded, first_ms = "", 0, 0, 0.0
         try:
             for token in tokens:
@@ -156,7 +157,7 @@ class Switchboard:
                 text += token.text
                 total_ms = _since(began)
                 answer = _with_text(
-                    answer,
+                    replace(turn, answer=answer),
                     text,
                     replace(
                         answer.metrics,
@@ -176,15 +177,18 @@ class Switchboard:
             if close:
                 close()
         metrics = answer.metrics if count else replace(answer.metrics, total_ms=_since(began))
-        yield finished(answer, text, metrics)
+        yield finished(replace(turn, answer=answer), text, metrics)
 
 
-def finished(answer: Answer, text: str, metrics: Metrics) -> Answer:
-    """The answer with its whole text."""
-    return replace(_with_text(answer, text.strip(), metrics), done=True)
+def finished(turn: Turn, text: str, metrics: Metrics) -> Answer:
+    """The turn's answer with its whole text."""
+    return replace(_with_text(turn, text.strip(), metrics), done=True)
 
 
-def _with_text(answer: Answer, text: str, metrics: Metrics) -> Answer:
+def _with_text(turn: Turn, text: str, metrics: Metrics) -> Answer:
+    answer = turn.answer
+    if turn.grounding and answer.passages:
+        text = check_addresses(text, turn.grounding.texts)
     shown, cited, removed = check_citations(text, len(answer.passages))
     return replace(
         answer, text=shown, cited=cited, removed_citations=removed, abstained=declined(shown), metrics=metrics

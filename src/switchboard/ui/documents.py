@@ -25,6 +25,7 @@ from switchboard.ui import change
 from switchboard.ui.chat import OUR_FAULT, Update
 from switchboard.ui.frame import drawer_head
 from switchboard.ui.markup import plain
+from switchboard.ui.render import counted
 from switchboard.ui.sources import article
 
 YOURS = "yours/"
@@ -60,6 +61,7 @@ class Index(change.Index, Retriever, Protocol):
     @property
     def passages(self) -> Sequence[Passage]: ...
     def passage(self, name: str) -> Passage: ...
+    def left_out(self, passage: Passage) -> frozenset[int]: ...
     def with_documents(self, changed: Sequence[Document], removed: Collection[str] = ()) -> Index: ...
     def inspect(self, query: str, k: int) -> tuple[Rankings, SearchResult]: ...
 
@@ -246,6 +248,8 @@ def seen(rankings: Rankings, result: SearchResult, index: Index) -> str:
     for place, name in enumerate(rankings.fused[:_SHOWN], 1):
         passage = index.passage(name)
         rank = f"read as {read.index(name) + 1}" if name in read else "not read"
+        if hidden := len(index.left_out(passage)):
+            rank += f", {counted(hidden, 'sentence')} left out for giving orders to a model"
         rows.append(
             f'<li data-read="{str(name in read).lower()}"><span class="place">{place}</span><div>'
             f'<button type="button" class="link" data-action="article" data-source="{plain(passage.source)}" '
