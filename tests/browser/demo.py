@@ -208,6 +208,9 @@ class DemoIndex(WordRetriever):
     def passage(self, name: str) -> Passage:
         return next(passage for passage in self.passages if passage.id == name)
 
+    def left_out(self, passage: Passage) -> frozenset[int]:
+        return frozenset()
+
     def edited(self, source: str, text: str) -> DemoIndex:
         return self.with_documents([replace(self.documents[source], text=text)])
 

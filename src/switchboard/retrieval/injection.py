@@ -23,7 +23,7 @@ _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff"
     "\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
-"""Characters without a shape: zero-width ones, marks of direction, tags. Joiners stay, as Persian and emoji need them."""
+"""Characters without a shape: zero-width ones, marks of direction, tags. Joiners stay: Persian and emoji need them."""
 _JOINERS = re.compile("[\u200c\u200d\ufe00-\ufe0f]")
 _COMMENT = re.compile(r"<!--.*?-->|^\[//\]:[^\n]*$", re.DOTALL | re.MULTILINE)
 
@@ -69,13 +69,14 @@ _RULES: tuple[tuple[str, str], ...] = (
         rf"(?:{_ANSWERS}|sentence)|the (?:reply|answer)|whatever you say|customer's (?:messages|question))"
         rf"|\b(?:after|before) (?:each|every) (?:sentence|{_ANSWERS})\b"
         rf"|\b(?:each|every|any|all) {_ANSWERS}\b{_WITHIN}{{0,60}}\b(?:begins?|ends?|contains?|includes?|mentions?)\b"
-        rf"|\b(?:{_ANSWERS}|responses) {_WITHIN}{{0,50}}\b(?:must|has to|have to|should) (?:begin|start|end|contain|say)\b"
+        rf"|\b{_ANSWERS} {_WITHIN}{{0,50}}\b(?:must|has to|have to|should) (?:begin|start|end|contain|say)\b"
         r"|\b(?:answer|reply|respond|output|write|say|state|give)\b (?:only|exactly|always|just)\b"
         r"|\b(?:always|only) (?:answer|reply|respond|say|state|sign|give)\b"
         r"|\b(?:and|say|with) nothing else\W*$|\boutput exactly\b"
         r"|\b(?:reply|respond|answer) (?:that|with (?:the (?:single )?(?:words?|phrase|sentence)|['\"‘“£$€]|this))"
         rf"|\b(?:answer|reply to|decline|refuse)\b{_WITHIN}{{0,20}}\b(?:the|every|any|each|all) questions?\b"
-        r"|\bfrom now on,? you (?:are|tell|say|answer|reply|must|will)\b|\byou must now say\b|,? (?:so )?say so\b(?! (?:when|if) you)",
+        r"|\bfrom now on,? you (?:are|tell|say|answer|reply|must|will)\b|\byou must now say\b"
+        r"|,? say so\b(?! (?:when|if) you)",
     ),
     (
         "says what to tell customers",

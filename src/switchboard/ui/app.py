@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import gradio as gr
 
+from switchboard.errors import SwitchboardError
 from switchboard.feedback import FeedbackStore
 from switchboard.modes import DEFAULT_MODE, MODES
 from switchboard.retrieval.formats import MAX_BYTES
@@ -119,9 +120,10 @@ def create_app(running: Running, answer: AnswerFunction | None = None) -> gr.Blo
 
 
 def _results_page(company: str, report: Mapping[str, Any] | None) -> None:
-    def questions(request: dict[str, Any]) -> str:
+    def questions(request: object) -> str:
         """The questions behind a bar, as HTML."""
-        return behind(report, str(request.get("mode")), str(request.get("about")))
+        asked = _mapping(request)
+        return behind(report, str(asked.get("mode")), str(asked.get("about")))
 
     gr.HTML(head_of("results", company), elem_id="masthead", **_bare("masthead"))
     gr.HTML(results(report), elem_id="page", server_functions=[questions], **_bare("results"))
@@ -148,18 +150,29 @@ def launch_options(settings: Settings) -> dict[str, Any]:
     }
 
 
-def export(request: dict[str, Any]) -> str:
+def export(request: object) -> str:
     """A conversation that the browser sends, as the text of a file; nothing is written here."""
-    conversation = from_json(request.get("conversation"))
-    return as_markdown(conversation) if request.get("format") == "md" else as_json(conversation)
+    asked = _mapping(request)
+    conversation = from_json(asked.get("conversation"))
+    return as_markdown(conversation) if asked.get("format") == "md" else as_json(conversation)
 
 
-def _article_of(running: Running) -> Callable[[dict[str, Any]], str]:
-    def open_article(request: dict[str, Any]) -> str:
+def _article_of(running: Running) -> Callable[[object], str]:
+    def open_article(request: object) -> str:
         """An article as HTML with the passage from `start` to `end` marked."""
-        return article(running.index.document(str(request["source"])), int(request["start"]), int(request["end"]))
+        asked = _mapping(request)
+        try:
+            document = running.index.document(str(asked.get("source")))
+            return article(document, int(asked.get("start") or 0), int(asked.get("end") or 0))
+        except (SwitchboardError, TypeError, ValueError, OverflowError):
+            return '<p class="error">This article could not be opened. It may have been removed since.</p>'
 
     return open_article
+
+
+def _mapping(request: object) -> Mapping[str, Any]:
+    """What the page sends is an object; anybody else may send anything."""
+    return request if isinstance(request, Mapping) else {}
 
 
 def _bare(name: str, *events: str) -> dict[str, Any]:

@@ -168,10 +168,9 @@ class DocumentEvents:
         """One of the visitor's documents, for the dialog, with the passage from `start` to `end` marked."""
         source, start, end = (getattr(event, name, 0) for name in ("source", "start", "end"))
         try:
-            document = self._index(mine).document(str(source))
-        except KnowledgeError:
+            html = article(self._index(mine).document(str(source)), int(start or 0), int(end or 0))
+        except (KnowledgeError, TypeError, ValueError, OverflowError):
             return {self._parts.opened: '<p class="error">This document is no longer there.</p>'}
-        html = article(document, int(start or 0), int(end or 0))
         # Never the same twice, or the page would not notice that it is opened again.
         return {self._parts.opened: f"<!-- {time.monotonic_ns()} -->{html}"}
 

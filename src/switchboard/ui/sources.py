@@ -108,8 +108,8 @@ def _similarity(score: float) -> str:
 def _left_out(passage: Passage) -> str:
     if not passage.left_out:
         return ""
-    words = f"{counted(passage.left_out, 'sentence')} of it left out of the answer, from one on that gives orders to a model."
-    return f'<p class="no-sources">{words}</p>'
+    sentences = counted(passage.left_out, "sentence")
+    return f'<p class="no-sources">{sentences} left out of the answer, from one on that gives orders to a model.</p>'
 
 
 def _open_button(passage: Passage) -> str:
