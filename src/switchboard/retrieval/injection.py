@@ -28,7 +28,7 @@ _JOINERS = re.compile("[\u200c\u200d\ufe00-\ufe0f]")
 _COMMENT = re.compile(r"<!--.*?-->|^\[//\]:[^\n]*$", re.DOTALL | re.MULTILINE)
 
 _LOOKALIKES = str.maketrans("аеорсухіјѕԁһӏтмвнкαβεικνορτυχ", "aeopcyxijsdhltmbhkabeikvoptux")
-_LEET = str.maketrans("013457@$", "oleastas")
+_LEET = str.maketrans("013457@$", "oieastas")
 _SPACED = re.compile(r"(?<!\w)\w(?: \w){2,}(?!\w)")
 _WORD = re.compile(r"[^\W\d_]{3,}")
 
@@ -53,17 +53,18 @@ _RULES: tuple[tuple[str, str], ...] = (
     ),
     (
         "speaks to a model",
-        rf"^\W*{_MODEL} ?(?:\([^)]*\))?[,:]"
+        rf"(?:^|[.!?] )\W*{_MODEL} ?(?:\([^)]*\))?[,:]"
         rf"|\b(?:note|message|memo|notice|instructions?|attention|dear|policy|reminder|orders?) "
         rf"{_WITHIN}{{0,12}}{_MODEL}\b"
         rf"|\b(?:the|this|any|every|all) (?:ai|assistant|language model|llm|chat ?bot|bot)s?\b{_WITHIN}{{0,40}}"
         r"\b(?:must|should|shall|has to|have to|needs? to|is to|are to|includes?|says?|speaks?|answers?)\b"
-        r"|\bai readers?\b|\bthe model (?:must|should|shall|has to|will)\b"
+        r"|\bai readers?\b|\bthe model (?:must|should|shall|has to|will) "
+        r"(?:answer|say|reply|respond|decline|refuse|tell|always|never|only)\b"
         r"|\b(?:you are|you're|act as|be)(?: now)? (?:an? |the )?(?:\w*bot|dan|ai|(?:\w+ )?assistant|language model)\b",
     ),
     (
         "says what to answer",
-        rf"\b(?:end|begin|start|finish|close|sign|preface|prefix)\b{_WITHIN}{{0,20}}\b{_ANSWERS}\b{_WITHIN}{{0,60}}"
+        rf"\b(?:end|begin|start|finish|close|sign|preface|prefix) (?:\w+ ){{0,2}}{_ANSWERS}\b{_WITHIN}{{0,60}}"
         r"\bwith\b"
         rf"|\b(?:add|append|include|insert|put|attach|mention)\b{_WITHIN}{{0,80}}\b(?:(?:any|each|every|all) "
         rf"(?:{_ANSWERS}|sentence)|the (?:reply|answer)|whatever you say|customer's (?:messages|question))"
@@ -74,7 +75,7 @@ _RULES: tuple[tuple[str, str], ...] = (
         r"|\b(?:always|only) (?:answer|reply|respond|say|state|sign|give)\b"
         r"|\b(?:and|say|with) nothing else\W*$|\boutput exactly\b"
         r"|\b(?:reply|respond|answer) (?:that|with (?:the (?:single )?(?:words?|phrase|sentence)|['\"‘“£$€]|this))"
-        rf"|\b(?:answer|reply to|decline|refuse)\b{_WITHIN}{{0,20}}\b(?:the|every|any|each|all) questions?\b"
+        rf"|\b(?:decline|refuse)\b{_WITHIN}{{0,20}}\bquestions?\b"
         r"|\bfrom now on,? you (?:are|tell|say|answer|reply|must|will)\b|\byou must now say\b"
         r"|,? say so\b(?! (?:when|if) you)",
     ),
@@ -85,8 +86,9 @@ _RULES: tuple[tuple[str, str], ...] = (
         rf"|\b(?:use|give|say|state|name)\b{_WITHIN}{{0,80}}\bwhen(?:ever)? (?:{_PEOPLE}|it|\w) {_ASKING}\b"
         rf"|\b{_PEOPLE} who {_ASKING}\b"
         rf"|(?:^|[:,;] ?|please |kindly |you )(?:tell|inform|advise|call) (?:the |every |any |all |our )?{_PEOPLE}\b"
+        r"(?! (?:service|support|care|help))"
         r"|\btell them so\b|\bmake sure the customer hears\b|\bsay to whoever\b"
-        rf"|\b(?:best|correct|right|final|only) (?:possible )?(?:answer|reply|response) (?:to|is|according)\b"
+        rf"|\b(?:best possible|correct|final) (?:answer|reply|response) (?:to|is|according)\b"
         rf"|\b(?:if|that) the (?:reply|answer) (?:gave|names|said|states)\b|\banswers? to give\b"
         rf"|\binstead\b{_WITHIN}{{0,40}}\b(?:write|say|give) ",
     ),
@@ -106,13 +108,15 @@ _RULES: tuple[tuple[str, str], ...] = (
         "is a turn of a chat",
         r"<\|[^|>\n]{1,30}\|>|\[/?inst\]|<</?sys>>|<(?:start|end)_of_turn>|</?s>"
         r"|</?(?:system|assistant|user|human|instructions?|prompt)>|#{2,} ?(?:system|instruction|response)\b"
-        r"|(?:^|\{\{ ?|\| ?|\()(?:\W{0,3})(?:system|assistant|user|human|ai|bot|chatbot|agent \(bot\))\b"
+        r"|(?:^|[.!?] |\{\{ ?|\| ?|\()(?:\W{0,3})(?:system|assistant|user|human|ai|bot|chatbot|agent \(bot\))\b"
         r"(?:['’]s)?(?: \w+){0,3} ?[:\]|]"
-        r"|\{\{|^question:|^-+ ?end of passages",
+        r"|^question:|^-+ ?end of passages",
     ),
     (
         "poses as a passage",
-        r"^\[\d{1,3}\] |\bpassages? \[?\d|\bend of passage|\bthis passage\b|\bcite as \[|\baccording to all sources\b",
+        r"(?:^|[.!?] )\[\d{1,3}\] |\bpassages? \[\d|\bpassages? \d+ ?(?:to \d|and \d|\(|:|says|confirms)"
+        r"|\bend of passage|\bthis passage\b|\bcite as \["
+        r"|\baccording to all sources\b",
     ),
     (
         "sends the conversation away",
@@ -193,9 +197,9 @@ def _folded(text: str) -> str:
 
 
 def _mixed(word: str) -> bool:
-    """Whether a word has letters of the Latin alphabet and of one that looks like it."""
+    """Whether a word has Latin letters and Cyrillic ones that look like them; Greek ones are in many honest words."""
     scripts = {unicodedata.name(letter, "").split(" ")[0] for letter in word}
-    return "LATIN" in scripts and bool(scripts & {"CYRILLIC", "GREEK"})
+    return {"LATIN", "CYRILLIC"} <= scripts
 
 
 def _encoded(text: str) -> bool:
