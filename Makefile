@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test setup bench browser check format clean help
+.PHONY: run test test-attacks setup bench browser check format clean help
 
 run: setup  ## Open the chat on http://127.0.0.1:7860 (PORT=7861 make run for another port)
 	@$(BIN)/python app.py
@@ -22,6 +22,9 @@ check: $(VENV)/.test-ready  ## Lint and type-check only
 
 format: $(VENV)/.test-ready  ## Put the code in order
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+test-attacks: setup $(VENV)/.test-ready  ## Injections, XSS and paths, all of them, with a line of figures (a quarter of an hour)
+	PYTHONPATH=tests:tests/browser $(BIN)/python tests/attacks/run.py
 
 bench: setup .switchboard/bench/.ready  ## Time it beside transformers and llama.cpp, which is built here first (needs a compiler)
 	$(BIN)/python -m switchboard bench --peers .switchboard/bench/venv

@@ -7,6 +7,22 @@ from __future__ import annotations
 
 RUN = "window.__xss=1"
 
+PLACES = (
+    "questions",
+    "answers",
+    "sources",
+    "the article's dialog",
+    "the list of documents",
+    "what became of a file",
+    "what a search sees",
+    "the list of conversations",
+    "restored conversations",
+    "exports",
+    "the comparison",
+    "the page of a changed fact",
+)
+"""Where test_xss.py puts them."""
+
 PAYLOADS: tuple[str, ...] = (
     # Script elements, whole, broken and nested.
     f"<script>{RUN}</script>",
