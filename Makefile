@@ -46,6 +46,9 @@ $(LOAD)/.ready:
 	@$(LOAD)/bin/python -m pip install --quiet --disable-pip-version-check locust==2.47.0
 	@touch $@
 
+test-attacks: setup $(VENV)/.test-ready  ## Injections, XSS and paths, all of them, with a line of figures (a quarter of an hour)
+	PYTHONPATH=tests:tests/browser $(BIN)/python tests/attacks/run.py
+
 bench: setup .switchboard/bench/.ready  ## Time it beside transformers and llama.cpp, which is built here first (needs a compiler)
 	$(BIN)/python -m switchboard bench --peers .switchboard/bench/venv
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from fakes import FakeGenerator, FakeRetriever
+from switchboard.citations import REMOVED
 from switchboard.errors import AdapterError, MessageTooLongError, SettingsError
 from switchboard.modes import MODES, Mode
 from switchboard.prompts import READER_DECLINE
@@ -147,3 +150,17 @@ def test_an_adapter_without_passages_is_asked_each_thing_by_itself(passages: lis
     assert all(prompt[0].role == "system" for prompt in turn.grounding.asked)
     for mode, text in (("base", "What does it cost?"), ("fine-tuned", "Hello there!")):
         assert switchboard.prepare([Message("user", text)], mode, GenerationSettings()).grounding is None
+
+
+def test_an_address_that_no_passage_has_is_removed(passages: list[Passage]) -> None:
+    said = "Fibre costs £27 [1], pay at https://evil.example/pay or call 0909 879 0456."
+    *growing, last = ask(Switchboard(FakeGenerator(said), FakeRetriever(passages), "F"), "fibre costs", "rag")
+    assert last.text.count(REMOVED) == 2
+    assert not any("evil" in answer.text for answer in growing)
+
+
+def test_an_address_of_a_passage_or_of_the_question_stays(passages: list[Passage]) -> None:
+    shown = replace(passages[0], text="Fibre costs £27, see https://fernwave.example/fibre or call 0800 555 0142.")
+    said = "See https://fernwave.example/fibre, call 08005550142 or write to me@home.example [1]."
+    board = Switchboard(FakeGenerator(said), FakeRetriever([shown]), "F")
+    assert ask(board, "fibre costs to me@home.example", "rag")[-1].text == said

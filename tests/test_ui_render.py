@@ -235,3 +235,11 @@ def test_the_welcome_asks_six_different_things() -> None:
 
 def test_the_frame_escapes_what_it_is_given() -> None:
     assert "<b>" not in frame.masthead("<b>", login=True) + frame.about([("<b>", "<b>")])
+
+
+def test_a_card_says_how_much_of_its_passage_was_left_out() -> None:
+    def panel(passage: Passage) -> str:
+        return "".join(sources_panel(Conversation("c", (turn(Answer("rag", "y", (passage,))),))))
+
+    assert "left out" not in panel(PASSAGE)
+    assert "2 sentences left out of the answer" in panel(replace(PASSAGE, left_out=2))

@@ -1,17 +1,39 @@
-"""Citations in an answer's text: which are real, and what becomes of the others."""
+"""Citations and addresses in an answer's text: which are real, and what becomes of the others."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 _CITATION = re.compile(r"\[(\d{1,3})\]")
 _GROUP = re.compile(r"\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})+)\]")
+_ADDRESS = re.compile(
+    r"(?:https?://|www\.)[^\s<>()\[\]\"']+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+|(?<![\w£$€.,])\+?\d[\d ()-]{7,}\d(?!\w)"
+)
+_SIGNS = re.compile(r"[^a-z0-9]+")
+REMOVED = "(an address that no passage has was removed)"
 _UNFINISHED = re.compile(r"\s*\[[\d,; ]*$")
 
 
 def without_citations(text: str) -> str:
     """A text with every citation taken out: what an earlier answer is to a model that has other passages before it."""
     return re.sub(r" *\[\d{1,3}\]", "", text)
+
+
+def check_addresses(text: str, texts: Iterable[str]) -> str:
+    """The text with REMOVED for each web address, e-mail address and phone number that stands in none of `texts`.
+
+    >>> check_addresses("Call 0800 555 0142 or see www.evil.example.", ["Our number is 08005550142."])
+    'Call 0800 555 0142 or see (an address that no passage has was removed)'
+    """
+    if not _ADDRESS.search(text):
+        return text
+    known = " ".join(_SIGNS.sub("", one.lower()) for one in texts)
+
+    def checked(match: re.Match[str]) -> str:
+        return match[0] if _SIGNS.sub("", match[0].lower()) in known else REMOVED
+
+    return _ADDRESS.sub(checked, text)
 
 
 def check_citations(text: str, passages: int) -> tuple[str, tuple[int, ...], int]:

@@ -99,7 +99,13 @@ def _metrics_from_json(value: Mapping[str, Any]) -> Metrics:
 
 def _passage_from_json(value: Mapping[str, Any]) -> Passage:
     texts = {name: text_from_json(value[name]) for name in ("source", "title", "heading", "text", "updated")}
-    return Passage(**texts, start=int(value["start"]), end=int(value["end"]), score=float(value["score"]))
+    return Passage(
+        **texts,
+        start=int(value["start"]),
+        end=int(value["end"]),
+        score=float(value["score"]),
+        left_out=int(value.get("left_out", 0)),
+    )
 
 
 def _items(value: object) -> Sequence[Any]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from switchboard.citations import check_citations
+from switchboard.citations import check_addresses, check_citations
 from switchboard.errors import AdapterError, GeneratorError, SettingsError
 from switchboard.followups import search_query
 from switchboard.modes import Mode, mode_named
@@ -87,7 +87,7 @@ class Switchboard:
             yield turn.answer
         generator = self.generator_of(mode if isinstance(mode, Mode) else mode_named(mode))
         tokens = generator.stream(turn.prompt, settings, turn.adapter, turn.grounding)
-        yield from self._generated(turn.answer, tokens, began)
+        yield from self._generated(turn, tokens, began)
 
     def prepare(self, conversation: Sequence[Message], mode: str | Mode, settings: GenerationSettings) -> Turn:
         """Do all of a turn but write: search, decide whether it is covered, and make the prompt. Raises as `answer`."""
@@ -128,7 +128,7 @@ class Switchboard:
                 return Turn(replace(answer, text=reply, done=True))
         budget = min(PROMPT_TOKENS, generator.context_tokens - settings.max_tokens)
         prompt = build_prompt(conversation, read, self.company, generator.count_tokens, budget)
-        texts = (*(f"{p.label}\n{p.text}" for p in answer.passages), *(m.content for m in conversation))
+        texts = (*(f"{p.label}\n{p.text}" for p in read), *(m.content for m in conversation))
         if answer.passages:
             grounding = Grounding(texts, len(answer.passages), READER_DECLINE, quotes)
             return Turn(answer, prompt, adapter, grounding)
@@ -136,8 +136,9 @@ class Switchboard:
             return Turn(answer, prompt, adapter)
         return Turn(answer, prompt, adapter, Grounding(asked=_asked(prompt)))
 
-    def _generated(self, answer: Answer, tokens: Iterator[Token], began: float) -> Iterator[Answer]:
-        """Grow the answer by its tokens and finish it."""
+    def _generated(self, turn: Turn, tokens: Iterator[Token], began: float) -> Iterator[Answer]:
+        """Grow the turn's answer by its tokens and finish it."""
+        answer = turn.answer
         text, count, decoded, first_ms = "", 0, 0, 0.0
         try:
             for token in tokens:
@@ -150,7 +151,7 @@ class Switchboard:
                 text += token.text
                 total_ms = _since(began)
                 answer = _with_text(
-                    answer,
+                    replace(turn, answer=answer),
                     text,
                     replace(
                         answer.metrics,
@@ -175,7 +176,7 @@ class Switchboard:
             if close:
                 close()
         metrics = answer.metrics if count else replace(answer.metrics, total_ms=_since(began))
-        yield finished(answer, text, metrics)
+        yield finished(replace(turn, answer=answer), text, metrics)
 
 
 def _asked(prompt: Sequence[Message]) -> tuple[tuple[Message, ...], ...]:
@@ -195,12 +196,15 @@ def _adapter_for(mode: Mode, generator: Generator) -> tuple[str | None, str]:
     return None, f"{refusal} This answer is the untuned model's."
 
 
-def finished(answer: Answer, text: str, metrics: Metrics) -> Answer:
-    """The answer with its whole text."""
-    return replace(_with_text(answer, text.strip(), metrics), done=True)
+def finished(turn: Turn, text: str, metrics: Metrics) -> Answer:
+    """The turn's answer with its whole text."""
+    return replace(_with_text(turn, text.strip(), metrics), done=True)
 
 
-def _with_text(answer: Answer, text: str, metrics: Metrics) -> Answer:
+def _with_text(turn: Turn, text: str, metrics: Metrics) -> Answer:
+    answer = turn.answer
+    if turn.grounding and answer.passages:
+        text = check_addresses(text, turn.grounding.texts)
     shown, cited, removed = check_citations(text, len(answer.passages))
     return replace(
         answer, text=shown, cited=cited, removed_citations=removed, abstained=declined(shown), metrics=metrics

@@ -40,7 +40,7 @@ class Passage:
     """A piece of a document: `text == document.text[start:end]`.
 
     `score` is the cosine similarity of the passage to the question, from -1 to 1, higher is closer; it is 0 for
-    a passage that was not searched for.
+    a passage that was not searched for. `left_out` counts its sentences that no model is shown, as they give orders.
     """
 
     source: str
@@ -51,6 +51,7 @@ class Passage:
     end: int
     updated: str = ""
     score: float = 0.0
+    left_out: int = 0
 
     @property
     def id(self) -> str:

@@ -21,12 +21,6 @@ from switchboard.settings import Settings  # noqa: E402
 from switchboard.switch import Switchboard  # noqa: E402
 from switchboard.types import Document, GenerationSettings, Grounding, Message, Passage, SearchResult, Token  # noqa: E402
 
-HOSTILE = (
-    'See <img src=x onerror="window.hacked=1"> and <script>window.hacked=2</script> '
-    "![pic](https://evil.example/x.png) [link](javascript:window.hacked=3) ${window.hacked=4} `{{constructor}}`"
-)
-"""Asked for with the word `hostile`: what a poisoned document or a misled model would say."""
-
 _ARTICLES = (
     (
         "plans/fibre-plans-and-prices.md",
@@ -154,8 +148,6 @@ class SlowGenerator:
             self.closed += 1
 
     def _reply(self, question: str, cited: bool, price: str) -> str:
-        if "hostile" in question:
-            return HOSTILE + " [1]"
         if "long" in question:
             return " ".join(f"word{n}" for n in range(400))
         if cited:
@@ -208,6 +200,9 @@ class DemoIndex(WordRetriever):
 
     def passage(self, name: str) -> Passage:
         return next(passage for passage in self.passages if passage.id == name)
+
+    def left_out(self, passage: Passage) -> frozenset[int]:
+        return frozenset()
 
     def edited(self, source: str, text: str) -> DemoIndex:
         return self.with_documents([replace(self.documents[source], text=text)])

@@ -1,4 +1,4 @@
-"""Sources in the real page: cards, citations, the article, and nothing of a document that could do harm."""
+"""Sources in the real page: cards, citations, the article; and whom the page asks for anything."""
 
 from __future__ import annotations
 
@@ -49,21 +49,6 @@ def test_the_article_opens_at_the_passage_and_gives_the_focus_back(page: Page) -
     page.keyboard.press("Escape")
     expect(page.locator("#article")).not_to_be_visible()
     expect(button).to_be_focused()
-
-
-def test_nothing_that_a_model_or_a_visitor_says_becomes_markup(page: Page) -> None:
-    requests: list[str] = []
-    page.on("request", lambda request: requests.append(request.url))
-    ask(page, 'hostile Fibre <img src=x onerror="window.hacked=9"> month')
-    assert page.evaluate("window.hacked") is None
-    for selector in ("#transcript img", "#transcript script", "#sources img", ".prose-answer a:not(.cite)"):
-        assert page.locator(selector).count() == 0
-    expect(page.locator(f"{LAST} .prose-answer")).to_contain_text("![pic](https://evil.example/x.png)")
-    expect(page.locator(f"{LAST} .prose-answer")).to_contain_text("${window.hacked=4}")
-    assert not [url for url in requests if "evil.example" in url]
-    page.reload()
-    page.wait_for_selector(".turn")
-    assert page.evaluate("window.hacked") is None
 
 
 def test_the_page_asks_nobody_but_its_own_server(page: Page, url: str) -> None:

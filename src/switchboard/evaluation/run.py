@@ -72,7 +72,7 @@ def ask_all(switchboard: Switchboard, questions: Sequence[Question], mode: Mode,
         metrics = replace(
             turn.answer.metrics, prompt_tokens=completion.prompt_tokens, output_tokens=completion.output_tokens
         )
-        answers.append(finished(turn.answer, completion.text, metrics))
+        answers.append(finished(turn, completion.text, metrics))
     return answers
 
 

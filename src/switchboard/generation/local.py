@@ -331,7 +331,7 @@ class LocalGenerator:
         return self._fast.new_cache() if self._fast else DynamicCache(config=self._base.model.config)
 
     def _encode(self, messages: Sequence[Message], generation_prompt: bool) -> list[int]:
-        rows = [{"role": m.role, "content": m.content} for m in messages]
+        rows = [{"role": m.role, "content": self._without_special_tokens(m.content)} for m in messages]
         options = {"tokenize": False, "add_generation_prompt": generation_prompt}
         try:
             text = self._tokenizer.apply_chat_template(rows, **options)
@@ -340,6 +340,12 @@ class LocalGenerator:
             text = self._tokenizer.apply_chat_template(_without_system_role(rows), **options)
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
         return ids
+
+    def _without_special_tokens(self, text: str) -> str:
+        """A text whose `<|im_start|>` and the like are words: nobody but the chat template begins a turn."""
+        for token in self._tokenizer.all_special_tokens:
+            text = text.replace(token, f"{token[0]} {token[1:]}")
+        return text
 
     def _message_ends(self, messages: Sequence[Message], ids: list[int]) -> list[int]:
         """Where messages end in the prompt, in tokens, rising; the last one is the prompt's own end.

@@ -60,6 +60,10 @@ _DROPPED = (
     "audio map button input select textarea meta link base title colgroup"
 ).split()
 _SECTIONS = ["thead", "tbody", "tfoot"]
+_HIDING = re.compile(
+    r"display\s*:\s*none|visibility\s*:\s*hidden|(?:font-size|opacity|max-height)\s*:\s*0(?![\d.]*[1-9])", re.IGNORECASE
+)
+"""A style under which an element is not seen."""
 _SAFE_LINK = re.compile(r"""(?:https?://|mailto:|tel:)[^\s()<>\[\]"'`\\]+""", re.IGNORECASE)
 _WIDE = re.compile(r"\s{100,}")
 _EMPTY_LINES = re.compile(r"\n{3,}")
@@ -185,9 +189,7 @@ def _tidy(source: str, soup: BeautifulSoup) -> None:
         if depth > MAX_DEPTH:
             raise KnowledgeError(f"{source} cannot be read: its elements are nested more than {MAX_DEPTH} deep.")
         depths[id(tag)] = depth
-    for hidden in soup.find_all(
-        lambda tag: tag.name in _DROPPED or tag.get("role") == "navigation" or tag.has_attr("hidden")
-    ):
+    for hidden in soup.find_all(_unseen):
         hidden.extract()
     for special in soup.find_all(string=lambda text: isinstance(text, PreformattedString)):
         special.extract()
@@ -206,6 +208,13 @@ def _tidy(source: str, soup: BeautifulSoup) -> None:
     soup.smooth()
     for text in soup.find_all(string=_WIDE):
         text.replace_with(NavigableString(_WIDE.sub("\n", text)))
+
+
+def _unseen(tag: Tag) -> bool:
+    """Whether a browser shows nothing of an element, as far as its own attributes say, or nothing that is text."""
+    if tag.name in _DROPPED or tag.get("role") == "navigation" or tag.has_attr("hidden"):
+        return True
+    return bool(_HIDING.search(str(tag.get("style") or "")))
 
 
 def _flatten(table: Tag) -> None:

@@ -17,6 +17,7 @@ from switchboard.errors import KnowledgeError, first_line
 from switchboard.progress import Report, to_stderr
 from switchboard.retrieval.conversion import csv_markdown, docx_markdown, html_markdown, pdf_markdown
 from switchboard.retrieval.formats import MAX_BYTES, MAX_CHARACTERS, clean, decoded, too_long
+from switchboard.retrieval.injection import visible
 from switchboard.types import Document
 
 Loader = Callable[[str, bytes], Document]
@@ -123,13 +124,13 @@ def _too_large(source: str) -> KnowledgeError:
 
 def _document(source: str, data: bytes, body: str, facts: dict[str, Any]) -> Document:
     path = Path(source)
-    text = clean(body.lstrip("\n"))
+    text = visible(clean(body)).lstrip("\n")
     if len(text) > MAX_CHARACTERS:
         raise too_long(source)
 
     def fact(name: str, default: str) -> str:
         value = facts.get(name)
-        words = "" if value is None else " ".join(clean(str(value)).split())[:_MAX_FACT].strip()
+        words = "" if value is None else " ".join(visible(clean(str(value))).split())[:_MAX_FACT].strip()
         return words or default
 
     return Document(

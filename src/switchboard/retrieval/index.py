@@ -19,6 +19,7 @@ from switchboard.retrieval.asked import AskedQuestions, open_asked, read_asked
 from switchboard.retrieval.chunking import MAX_TOKENS, METHOD, chunk
 from switchboard.retrieval.documents import load_folder
 from switchboard.retrieval.embedding import Embedder, Vectors, embedded_text
+from switchboard.retrieval.injection import left_out
 from switchboard.retrieval.judge import Reranker
 from switchboard.retrieval.overlay import Overlay, VectorStore
 from switchboard.retrieval.part_vectors import PartVectors, open_parts
@@ -106,6 +107,7 @@ class KnowledgeIndex:
         self._asked = asked
         self._reranker = reranker
         self._parts = parts or PartVectors(embedder)
+        self._left_out: dict[str, frozenset[int]] = {}
 
     @classmethod
     def open(
@@ -160,6 +162,7 @@ class KnowledgeIndex:
             self.threshold,
             self.part_vectors,
             self._reranker,
+            self.left_out,
         )
 
     def inspect(self, query: str, k: int) -> tuple[Rankings, SearchResult]:
@@ -177,6 +180,12 @@ class KnowledgeIndex:
     def part_vectors(self, passage: Passage) -> Vectors:
         """The vectors of a passage's parts, shape (parts, dimensions)."""
         return self._parts.of(passage)
+
+    def left_out(self, passage: Passage) -> frozenset[int]:
+        """Which of a passage's parts give orders to a model, so that it is not shown them; see injection.py."""
+        if passage.id not in self._left_out:
+            self._left_out[passage.id] = left_out(passage)
+        return self._left_out[passage.id]
 
     def edited(self, source: str, text: str) -> KnowledgeIndex:
         """A copy of the index in which one document has another text. Raises KnowledgeError if there is no such one."""

@@ -53,6 +53,13 @@ DEFAULT_THRESHOLD = 0.25
 """For an embedder that was not calibrated: low, so that it rather answers too much than refuses what is covered."""
 
 Item = TypeVar("Item", bound=Hashable)
+LeftOut = Callable[[Passage], frozenset[int]]
+"""Which of a passage's parts, counted from 0, nothing may be read of."""
+
+
+def nothing_left_out(_passage: Passage) -> frozenset[int]:
+    """All of a passage may be read."""
+    return frozenset()
 
 
 def reciprocal_rank_fusion(rankings: Sequence[Sequence[Item]], k: int = FUSION_K) -> list[Item]:
@@ -153,13 +160,14 @@ def search_passages(
     threshold: float,
     part_vectors: Callable[[Passage], Vectors] | None = None,
     reranker: Reranker | None = None,
+    left_out: LeftOut = nothing_left_out,
 ) -> SearchResult:
     """Find at most k passages, best first, or one a question; none when no candidate is as similar as `threshold`.
 
     With `part_vectors`, which gives the vectors of a passage's parts, the passages found are put in the order of their
     nearest parts, and the result says what of them is read. A `reranker` looks at more candidates, orders them anew,
     and judges instead of the threshold whether anything answers the query. Where that asks several things, each is
-    searched for by itself.
+    searched for by itself. What is `left_out` of a passage counts for nothing, and is not read.
     """
     began = time.perf_counter()
 
@@ -169,7 +177,9 @@ def search_passages(
         if not part_vectors or not scored:
             return _LookedUp(scored, {}, None)
         candidates = scored[: max(k, RERANKED_PASSAGES)] if reranker else scored[:k]
-        evidence = evidence_for(ranks, candidates, part_vectors)
+        evidence = evidence_for(ranks, candidates, part_vectors, left_out)
+        if not evidence:
+            return _LookedUp(scored, {}, 0.0)
         return _LookedUp(scored, *_scores(text, candidates, evidence, ranks, reranker))
 
     scored, scores, coverage = looked_up(query)
@@ -194,6 +204,8 @@ def search_passages(
         found, quotes = focused(candidates, rankings, k, max(k, PARTS))
     if not covered:
         found, quotes = [], ()
+    found = [replace(passage, left_out=len(left_out(passage))) for passage in found]
+    nearest = nearest and replace(nearest, left_out=len(left_out(nearest)))
     took = (time.perf_counter() - began) * 1000
     return SearchResult(query, tuple(found), nearest, threshold, took, quotes, coverage)
 
@@ -241,13 +253,20 @@ def search_among(
 
 
 def evidence_for(
-    ranks: Rankings, candidates: Sequence[Passage], part_vectors: Callable[[Passage], Vectors]
+    ranks: Rankings,
+    candidates: Sequence[Passage],
+    part_vectors: Callable[[Passage], Vectors],
+    left_out: LeftOut = nothing_left_out,
 ) -> dict[Place, tuple[float, float]]:
-    """For each part of the candidates its similarity, and that of the nearest known question it answers (or 0)."""
+    """For each part of the candidates its similarity, and that of the nearest known question it answers (or 0).
+
+    Parts that are `left_out` have none.
+    """
     return {
         (passage.id, n): (score, ranks.known.get((passage.id, n), 0.0))
         for passage in candidates
         for n, score in enumerate((part_vectors(passage) @ ranks.vector).tolist() if passage.text else [0.0])
+        if n not in left_out(passage)
     }
 
 

@@ -10,6 +10,7 @@ import gradio as gr
 
 from switchboard.conversations import ConversationStore
 from switchboard.database import open_database
+from switchboard.errors import SwitchboardError
 from switchboard.feedback import FeedbackStore
 from switchboard.limits import Limits
 from switchboard.metrics import ServiceMetrics
@@ -161,9 +162,10 @@ def _keep_conversations(app: gr.Blocks, memory: Any, events: KeepingEvents) -> N
 
 
 def _results_page(company: str, report: Mapping[str, Any] | None) -> None:
-    def questions(request: dict[str, Any]) -> str:
+    def questions(request: object) -> str:
         """The questions behind a bar, as HTML."""
-        return behind(report, str(request.get("mode")), str(request.get("about")))
+        asked = _mapping(request)
+        return behind(report, str(asked.get("mode")), str(asked.get("about")))
 
     gr.HTML(head_of("results", company), elem_id="masthead", **_bare("masthead"))
     gr.HTML(results(report), elem_id="page", server_functions=[questions], **_bare("results"))
@@ -191,10 +193,11 @@ def launch_options(settings: Settings) -> dict[str, Any]:
     }
 
 
-def export(request: dict[str, Any]) -> str:
+def export(request: object) -> str:
     """A conversation that the browser sends, as the text of a file; nothing is written here."""
-    conversation = from_json(request.get("conversation"))
-    return as_markdown(conversation) if request.get("format") == "md" else as_json(conversation)
+    asked = _mapping(request)
+    conversation = from_json(asked.get("conversation"))
+    return as_markdown(conversation) if asked.get("format") == "md" else as_json(conversation)
 
 
 def _about_of(running: Running) -> Callable[[gr.Request], str]:
@@ -205,13 +208,22 @@ def _about_of(running: Running) -> Callable[[gr.Request], str]:
     return tell
 
 
-def _article_of(running: Running) -> Callable[[dict[str, Any]], str]:
-    def open_article(request: dict[str, Any]) -> str:
+def _article_of(running: Running) -> Callable[[object], str]:
+    def open_article(request: object) -> str:
         """An article as HTML with the passage from `start` to `end` marked."""
-        source = str(request["source"])
-        return opened_document(running.index.document(source), lambda: running.knowledge.file(source), request)
+        asked = _mapping(request)
+        source = str(asked.get("source"))
+        try:
+            return opened_document(running.index.document(source), lambda: running.knowledge.file(source), asked)
+        except SwitchboardError:
+            return '<p class="error">This article could not be opened. It may have been removed since.</p>'
 
     return open_article
+
+
+def _mapping(request: object) -> Mapping[str, Any]:
+    """What the page sends is an object; anybody else may send anything."""
+    return request if isinstance(request, Mapping) else {}
 
 
 def _bare(name: str, *events: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Protocol
 from switchboard.retrieval.search import FUSION_K
 from switchboard.types import Document, Passage, SearchResult
 from switchboard.ui.markup import plain
+from switchboard.ui.render import counted
 
 EDITABLE = (".md", ".txt")
 """The endings of files whose text can be edited in the page; others are changed where they were written."""
@@ -35,6 +36,7 @@ class Passages(Protocol):
     """Where a passage is looked up."""
 
     def passage(self, name: str) -> Passage: ...
+    def left_out(self, passage: Passage) -> frozenset[int]: ...
 
 
 def listed(
@@ -110,6 +112,8 @@ def seen(rankings: Rankings, result: SearchResult, index: Passages) -> str:
     for place, name in enumerate(rankings.fused[:_SHOWN], 1):
         passage = index.passage(name)
         rank = f"read as {read.index(name) + 1}" if name in read else "not read"
+        if hidden := len(index.left_out(passage)):
+            rank += f", {counted(hidden, 'sentence')} left out for giving orders to a model"
         rows.append(
             f'<li data-read="{str(name in read).lower()}"><span class="place">{place}</span><div>'
             f'<button type="button" class="link" data-action="article" data-source="{plain(passage.source)}" '

@@ -12,7 +12,7 @@ from switchboard.retrieval.pdf_pages import page_of, page_picture
 from switchboard.types import Document, Passage
 from switchboard.ui.conversation import Conversation, Turn
 from switchboard.ui.markup import highlight, plain, render_article, render_markdown
-from switchboard.ui.render import chip, source_id
+from switchboard.ui.render import chip, counted, source_id
 
 _EMPTY = (
     '<p class="sources-empty">Passages from the help centre appear here, each with how close it is to the question '
@@ -129,7 +129,7 @@ def _card(turn: Turn, number: int, passage: Passage, cited: bool) -> str:
         f'data-mode="{turn.mode}" aria-label="Source {number}{", cited" if cited else ""}: {plain(passage.label)}">'
         f'<div class="card-head"><span class="card-number" aria-hidden="true">{number}</span>'
         f'<h3 class="card-title">{_title(passage)}</h3>{badge}</div>{_similarity(passage.score)}'
-        f'<div class="card-text">{body}</div>'
+        f'<div class="card-text">{body}</div>{_left_out(passage)}'
         f'<div class="card-foot">{_open_button(passage)}{more}'
         f'<a class="link back" href="#turn-{turn.id}">Back to the answer</a>{_updated(passage)}</div></li>'
     )
@@ -142,7 +142,7 @@ def _nearest(turn: Turn, passage: Passage) -> str:
         "known to be covered or not. The nearest passage:</p>"
         '<div class="card nearest" data-cited="false">'
         f'<div class="card-head"><h3 class="card-title">{_title(passage)}</h3></div>'
-        f'{_similarity(passage.score)}<div class="card-text">{body}</div>'
+        f'{_similarity(passage.score)}<div class="card-text">{body}</div>{_left_out(passage)}'
         f'<div class="card-foot">{_open_button(passage)}{_updated(passage)}</div></div>'
     )
 
@@ -158,6 +158,13 @@ def _similarity(score: float) -> str:
         f'<p class="similarity"><span class="bar" aria-hidden="true"><span style="width:{width}%"></span></span>'
         f"<span>{score:.2f} similarity <small>1 is closest</small></span></p>"
     )
+
+
+def _left_out(passage: Passage) -> str:
+    if not passage.left_out:
+        return ""
+    sentences = counted(passage.left_out, "sentence")
+    return f'<p class="no-sources">{sentences} left out of the answer, from one on that gives orders to a model.</p>'
 
 
 def _open_button(passage: Passage) -> str:
