@@ -107,7 +107,7 @@ def test_what_another_process_added_or_removed_since_is_passed_over(
     searcher, passages = found_in
     added = Passage("new.md", "", "", "late fee", 0, 8)
     searcher._store.add_documents([("s", [added])], FakeEmbedder().embed_passages([added]))
-    searcher._store.delete(["1.md"])
+    searcher._store.delete(["1.md#0"])
     result = search_passages(searcher, passages, "late fee", 4, 0.0)
     assert {passage.source for passage in result.passages} == {"0.md", "2.md", "3.md"}
 
