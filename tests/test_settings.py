@@ -33,6 +33,10 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
             "SWITCHBOARD_COMPANY": "Acme",
             "SWITCHBOARD_THRESHOLD": "0.5",
             "SWITCHBOARD_ANSWERS": "free",
+            "SWITCHBOARD_TURNS_PER_MINUTE": "7",
+            "SWITCHBOARD_DOCUMENTS_PER_MINUTE": "0",
+            "SWITCHBOARD_PROXIES": "10.0.0.0/8, 192.168.1.7",
+            "SWITCHBOARD_METRICS": "public",
             "HOST": "0.0.0.0",
             "PORT": "8000",
         }
@@ -50,11 +54,20 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         False,
         "0.0.0.0",
         8000,
+        turns_per_minute=7,
+        documents_per_minute=0,
+        proxies=("10.0.0.0/8", "192.168.1.7"),
+        public_metrics=True,
     )
 
 
 def test_a_space_listens_to_the_outside() -> None:
     assert Settings.from_environment({"SPACE_ID": "me/space"}).host == "0.0.0.0"
+
+
+def test_a_space_believes_its_proxy_and_a_laptop_believes_nobody() -> None:
+    assert "10.0.0.0/8" in Settings.from_environment({"SPACE_ID": "me/space"}).proxies
+    assert Settings.from_environment({}).proxies == ()
 
 
 @pytest.mark.parametrize(
@@ -63,6 +76,11 @@ def test_a_space_listens_to_the_outside() -> None:
         ("SWITCHBOARD_QUANTIZATION", "fp4", "nf4, int8, none"),
         ("SWITCHBOARD_THRESHOLD", "2", "from -1 to 1"),
         ("PORT", "seven", "from 1 to 65535"),
+        ("SWITCHBOARD_TURNS_PER_MINUTE", "-1", "from 0 to"),
+        ("SWITCHBOARD_DOCUMENTS_PER_MINUTE", "many", "from 0 to"),
+        ("SWITCHBOARD_PROXIES", "*", "such as 10.0.0.0/8"),
+        ("SWITCHBOARD_PROXIES", "10.0.0.1/8", "such as 10.0.0.0/8"),
+        ("SWITCHBOARD_METRICS", "everybody", "must be local or public"),
     ],
 )
 def test_a_wrong_value_is_refused_with_the_rule(name: str, value: str, rule: str) -> None:
