@@ -108,7 +108,7 @@ def test_a_flood_of_requests_is_told_when_to_come_back() -> None:
 def test_so_many_requests_may_be_open_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     page = Page(Settings())
     monkeypatch.setattr(gate, "CONNECTIONS", 1)
-    with page.service.connections.one("203.0.113.7", page=True):
+    with page.service.connections.one("203.0.113.7", "a page"):
         refused = client(page).get("/gradio_api/heartbeat/x")
         assert client(page, "203.0.113.8").get("/").status_code == 200
         assert page.service.connections.pages == 1

@@ -40,6 +40,10 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
             "SWITCHBOARD_GENERATOR_MODEL": "big",
             "SWITCHBOARD_GENERATOR_MODES": "combined, rag",
             "SWITCHBOARD_CHROMA_URL": "http://chroma:8000",
+            "SWITCHBOARD_TURNS_PER_MINUTE": "7",
+            "SWITCHBOARD_DOCUMENTS_PER_MINUTE": "0",
+            "SWITCHBOARD_PROXIES": "10.0.0.0/8, 192.168.1.7",
+            "SWITCHBOARD_METRICS": "public",
             "HOST": "0.0.0.0",
             "PORT": "8000",
         }
@@ -64,12 +68,21 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         "big",
         ("rag", "combined"),
         "http://chroma:8000",
+        turns_per_minute=7,
+        documents_per_minute=0,
+        proxies=("10.0.0.0/8", "192.168.1.7"),
+        public_metrics=True,
     )
     assert "secret" not in repr(settings)
 
 
 def test_a_space_listens_to_the_outside() -> None:
     assert Settings.from_environment({"SPACE_ID": "me/space"}).host == "0.0.0.0"
+
+
+def test_a_space_believes_its_proxy_and_a_laptop_believes_nobody() -> None:
+    assert "10.0.0.0/8" in Settings.from_environment({"SPACE_ID": "me/space"}).proxies
+    assert Settings.from_environment({}).proxies == ()
 
 
 @pytest.mark.parametrize(
@@ -81,6 +94,11 @@ def test_a_space_listens_to_the_outside() -> None:
         ("SWITCHBOARD_GENERATOR_URL", "127.0.0.1:8000", "such as http://"),
         ("SWITCHBOARD_GENERATOR_MODES", "magic", "base, fine-tuned, rag, combined"),
         ("SWITCHBOARD_CHROMA_URL", "http://host:port", "such as http://"),
+        ("SWITCHBOARD_TURNS_PER_MINUTE", "-1", "from 0 to"),
+        ("SWITCHBOARD_DOCUMENTS_PER_MINUTE", "many", "from 0 to"),
+        ("SWITCHBOARD_PROXIES", "*", "such as 10.0.0.0/8"),
+        ("SWITCHBOARD_PROXIES", "10.0.0.1/8", "such as 10.0.0.0/8"),
+        ("SWITCHBOARD_METRICS", "everybody", "must be local or public"),
     ],
 )
 def test_a_wrong_value_is_refused_with_the_rule(name: str, value: str, rule: str) -> None:

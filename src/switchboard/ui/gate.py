@@ -38,7 +38,8 @@ class Gate:
             await self._app(scope, receive, send)
             return
         service, visitor = service_in(scope), visitor_in(scope)
-        with service.connections.one(visitor, scope["path"].startswith(_PAGE)) as number:
+        page = scope["path"].removeprefix(_PAGE) if scope["path"].startswith(_PAGE) else ""
+        with service.connections.one(visitor, page) as number:
             refusal = _refusal(scope, service, visitor, number)
             if refusal:
                 await refusal(scope, receive, send)

@@ -17,6 +17,7 @@ from switchboard.ui.gate import Gate
 from switchboard.ui.login import Login, auth_of
 from switchboard.ui.loopback import Recognised, Stamped, new_secret
 from switchboard.ui.service import service_in
+from switchboard.ui.sessions import MOST_SESSIONS, letting_go
 
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 _NOT_PUBLIC = "The metrics are for this machine alone. SWITCHBOARD_METRICS=public shows them to everybody."
@@ -34,7 +35,8 @@ def serving_options(settings: Settings) -> dict[str, Any]:
     if settings.proxies:
         # Uvicorn itself believes proxies on this machine, and those that FORWARDED_ALLOW_IPS names.
         middleware.insert(0, Middleware(ProxyHeadersMiddleware, list(settings.proxies)))
-    options: dict[str, Any] = {"app_kwargs": {"middleware": middleware, "routes": _routes(settings.public_metrics)}}
+    app = {"middleware": middleware, "routes": _routes(settings.public_metrics), "lifespan": letting_go}
+    options: dict[str, Any] = {"app_kwargs": app, "state_session_capacity": MOST_SESSIONS}
     if users:
         options["auth"] = auth_of(users)
     return options
