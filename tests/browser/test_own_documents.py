@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import gc
-import time
 import zipfile
 from pathlib import Path
 
-import pytest
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 from playwright.sync_api import BrowserContext, Page, expect
 from steps import LAST, ask
-
-from switchboard.ui import shelf
 
 BOATS = "# Boats\n\nA rowing boat costs £12 an hour. <img src=x onerror=alert(1)>"
 
@@ -138,24 +133,3 @@ def test_a_pdf_opens_at_the_page_of_the_passage(page: Page, tmp_path: Path) -> N
     assert page.locator("#article img").evaluate("image => image.naturalWidth") > 500
     page.get_by_text("Next page").click()
     expect(page.locator("#article figcaption")).to_contain_text("Page 3 of 3")
-
-
-def test_what_a_visitor_leaves_is_forgotten(page: Page, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("switchboard.ui.leaving.SECONDS", 0.1)
-    held = set(shelf._HELD)
-    opened(page)
-    page.locator("#paste").get_by_text("Paste a text").click()
-    page.locator("#paste-text textarea").fill("The zoo opens at ten.")
-    page.locator("#paste-add").click()
-    expect(page.locator("#documents-said")).to_contain_text("added")
-    (mine,) = set(shelf._HELD) - held
-    assert mine.documents
-    name = id(mine)
-    del mine
-    page.close()
-    for _ in range(150):
-        gc.collect()
-        if name not in {id(one) for one in shelf._HELD}:
-            return
-        time.sleep(0.1)
-    pytest.fail("the visitor's documents are still held")

@@ -29,7 +29,6 @@ from switchboard.ui.documents import documents_drawer
 from switchboard.ui.export import as_json, as_markdown
 from switchboard.ui.frame import about, dialog, drawer_head, head_of, masthead, summaries
 from switchboard.ui.keeping import KeepingEvents
-from switchboard.ui.leaving import forget_when_left
 from switchboard.ui.render import transcript
 from switchboard.ui.results import behind, read_report, results
 from switchboard.ui.service import Service
@@ -143,7 +142,6 @@ def create_app(running: Running, answer: AnswerFunction | None = None) -> gr.Blo
     with app.route("Which one?", "/choose"):
         gr.HTML(head_of("choose", company), elem_id="masthead", **_bare("masthead"))
         advice_page(report, _bare("verdict"))
-    forget_when_left(app)
     app.queue(default_concurrency_limit=_CONCURRENT_ANSWERS, max_size=_LONGEST_LINE)
     app.service = service = Service(limits, metrics, lambda: running.missing)
     metrics.gauge("queued", "Events that wait in Gradio's queue.", lambda: len(app._queue))
