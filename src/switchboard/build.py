@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from switchboard.compute import compute
-from switchboard.errors import AdapterError
+from switchboard.errors import AdapterError, StorageError, SwitchboardError
+from switchboard.files import storing
 from switchboard.generation.adapters import load_adapters
 from switchboard.generation.fast.llama import fast_version
 from switchboard.generation.local import LocalGenerator
@@ -18,7 +24,7 @@ from switchboard.modes import MODES
 from switchboard.progress import Report
 from switchboard.prompts import system_prompt
 from switchboard.retrieval.embedding import PACKAGED, SentenceEmbedder, open_embedder
-from switchboard.retrieval.index import KnowledgeIndex
+from switchboard.retrieval.index import KnowledgeIndex, MissingIndex
 from switchboard.retrieval.reranker import RERANKER, CrossEncoder, is_reranker
 from switchboard.settings import Settings
 from switchboard.switch import Switchboard
@@ -41,11 +47,15 @@ class Running:
     ready: bool = True
 
 
-def build(settings: Settings, report: Report) -> Running:
-    """Load everything that `settings` name, making what is not there yet. Raises ModelError or KnowledgeError."""
+def build(settings: Settings, report: Report, strict: bool = False) -> Running:
+    """Load everything that `settings` name, making what is not there yet. Raises ModelError or StorageError.
+
+    Without an index that can be opened the modes that search refuse, with a sentence, and the others work; `strict`
+    raises KnowledgeError, ModelError or StorageError instead.
+    """
     with ThreadPoolExecutor(1) as side:
         # The model and the index share nothing until a question comes, so they load side by side.
-        index_ready = side.submit(open_index, settings, report)
+        index_ready = side.submit(open_index if strict else _index_or_none, settings, report)
         generator, about = compute(load_generator, settings, report)
         index = index_ready.result()
     give_back()
@@ -79,11 +89,39 @@ def load_generator(settings: Settings, report: Report) -> tuple[LocalGenerator, 
     return generator, about
 
 
-def open_index(settings: Settings, report: Report) -> KnowledgeIndex:
-    """Load the embedder and bring the index up to date with the knowledge folder."""
+def open_index(settings: Settings, report: Report, spare: bool = False) -> KnowledgeIndex:
+    """Load the embedder and bring the index up to date with the knowledge folder.
+
+    Where the index cannot be written, `spare` has a copy of it opened, which lasts as long as this process. Raises
+    KnowledgeError, ModelError or StorageError.
+    """
     embedder = open_embedder(settings.embedder, settings.data, report)
     reranker = open_reranker(settings, embedder, report)
-    return KnowledgeIndex.open(settings.knowledge, settings.data, embedder, report, settings.threshold, reranker)
+
+    def opened(data: Path) -> KnowledgeIndex:
+        return KnowledgeIndex.open(settings.knowledge, data, embedder, report, settings.threshold, reranker)
+
+    try:
+        return opened(settings.data)
+    except StorageError as error:
+        if not spare:
+            raise
+        report(f"{error} Until then it is a copy that is searched.")
+        with storing(Path(tempfile.gettempdir())):
+            copy = Path(tempfile.mkdtemp(prefix="switchboard-"))
+            atexit.register(shutil.rmtree, copy, ignore_errors=True)
+            with suppress(shutil.Error, FileNotFoundError):  # what cannot be copied is made anew
+                shutil.copytree(settings.data / "index", copy / "index")
+        return opened(copy)
+
+
+def _index_or_none(settings: Settings, report: Report) -> KnowledgeIndex:
+    """The index, or what stands in for one that cannot be had."""
+    try:
+        return open_index(settings, report, spare=True)
+    except SwitchboardError as error:
+        report(f"RAG and Combined cannot answer: {error}")
+        return MissingIndex()
 
 
 def open_reranker(settings: Settings, embedder: SentenceEmbedder, report: Report) -> CrossEncoder | None:

@@ -254,7 +254,7 @@ def setup() -> None:
     """Make ready what a start needs: the quantized model, the embedder and the index."""
     from switchboard.build import build  # noqa: PLC0415
 
-    build(Settings.from_environment(), to_stderr)
+    build(Settings.from_environment(), to_stderr, strict=True)
     to_stderr("Everything is ready.")
 
 
@@ -286,7 +286,7 @@ def _evaluate_all(settings: Settings, file: Path, modes: str, out: Path, hourly:
     by_name = {mode.name: mode for mode in report.ALL}
     names = [name.strip() for name in modes.split(",") if name.strip()]
     wanted = [by_name.get(name) or mode_named(name) for name in names]
-    running = build(settings, to_stderr)
+    running = build(settings, to_stderr, strict=True)
     plan = report.Plan(
         running.switchboard,
         running.about,

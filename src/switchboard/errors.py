@@ -5,6 +5,7 @@ SwitchboardError
 ├── ModelError             the model or the embedder cannot be had, read or quantized
 │   └── AdapterError       an adapter is missing, damaged or was made for another base
 ├── KnowledgeError         a document or the index cannot be read
+├── StorageError           the data folder is full, is not to be written to, or is not there
 ├── MessageTooLongError    one message does not fit the prompt's token budget
 ├── TrainingDataError      training data that would teach the wrong thing
 └── EvaluationError        questions or a benchmark folder that cannot be scored
@@ -31,6 +32,10 @@ class AdapterError(ModelError):
 
 class KnowledgeError(SwitchboardError):
     """A document or the index cannot be read."""
+
+
+class StorageError(SwitchboardError):
+    """The data folder is full, is not to be written to, or is not there."""
 
 
 class MessageTooLongError(SwitchboardError):

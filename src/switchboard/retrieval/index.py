@@ -6,11 +6,13 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
 from switchboard.errors import KnowledgeError
+from switchboard.files import storing
 from switchboard.progress import Report
 from switchboard.retrieval.asked import AskedQuestions, open_asked, read_asked
 from switchboard.retrieval.chunking import MAX_TOKENS, METHOD, chunk
@@ -20,7 +22,7 @@ from switchboard.retrieval.judge import Reranker
 from switchboard.retrieval.overlay import Overlay, VectorStore
 from switchboard.retrieval.part_vectors import PartVectors, open_parts
 from switchboard.retrieval.search import DEFAULT_THRESHOLD, Rankings, Searcher, search_passages, threshold_for
-from switchboard.retrieval.store import PassageStore, StoredDocument
+from switchboard.retrieval.store import NOT_SEARCHED, PassageStore, StoredDocument
 from switchboard.types import Document, Passage, SearchResult
 
 _DOCUMENTS_AT_ONCE = 32
@@ -86,17 +88,20 @@ class KnowledgeIndex:
 
         `threshold` None takes the one calibrated for the embedder; a `reranker` takes its place. What was killed
         half-way is healed here. Raises KnowledgeError if there is no such folder or another process is building the
-        index and does not finish.
+        index and does not finish, and StorageError if it cannot be written.
         """
         documents = {document.source: document for document in load_folder(folder, report)}
-        data.mkdir(parents=True, exist_ok=True)
+        at = data / "index" / _name_of(folder)
         try:
-            with FileLock(data / "index.lock", timeout=_LOCK_SECONDS):
-                store = PassageStore(data / "index" / _name_of(folder), _made_with(embedder), report)
-                passages = _synchronise(store, documents, embedder, report)
-                questions = data / "index" / f"{_name_of(folder)}-asked"
-                asked = open_asked(read_asked(folder), passages, questions, embedder, report)
-                parts = open_parts(passages, data / "index" / f"{_name_of(folder)}-parts.npz", embedder, report)
+            with storing(data):
+                data.mkdir(parents=True, exist_ok=True)
+                with FileLock(data / "index.lock", timeout=_LOCK_SECONDS):
+                    store = PassageStore(at, _made_with(embedder), report)
+                    passages = _synchronise(store, documents, embedder, report)
+                    store.seal()
+                    questions = at.with_name(f"{at.name}-asked")
+                    asked = open_asked(read_asked(folder, report), passages, questions, embedder, report)
+                    parts = open_parts(passages, at.with_name(f"{at.name}-parts.npz"), embedder, report)
         except Timeout as error:
             raise KnowledgeError(
                 f"Another process has been building the index in {data} for {_LOCK_SECONDS} seconds. "
@@ -197,6 +202,39 @@ class KnowledgeIndex:
         self._store.close()
         if self._asked and not self._origin:
             self._asked.close()
+
+
+class MissingIndex(KnowledgeIndex):
+    """Stands in for an index that cannot be had: there is nothing in it, and a search raises KnowledgeError."""
+
+    documents: Mapping[str, Document] = MappingProxyType({})
+    passages = ()
+
+    def __init__(self) -> None:
+        """Opens nothing."""
+
+    def search(self, _query: str, _k: int) -> SearchResult:
+        """Raises KnowledgeError."""
+        raise KnowledgeError(NOT_SEARCHED)
+
+    def inspect(self, query: str, k: int) -> tuple[Rankings, SearchResult]:
+        """Raises KnowledgeError."""
+        return Rankings((), (), (), {}), self.search(query, k)
+
+    def with_documents(self, _changed: Sequence[Document], _removed: Collection[str] = ()) -> KnowledgeIndex:
+        """Raises KnowledgeError."""
+        raise KnowledgeError(NOT_SEARCHED)
+
+    def small_talk(self, _message: str) -> str:
+        """None is known."""
+        return ""
+
+    def describe(self) -> str:
+        """What there is to say about it."""
+        return "not to be had: RAG and Combined do not answer"
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def _limit(embedder: Embedder) -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
-import shutil
-import time
-from collections.abc import Collection, Mapping, Sequence
+import subprocess
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ import numpy as np
 from chromadb.api.shared_system_client import SharedSystemClient
 from chromadb.config import Settings as ChromaSettings
 
-from switchboard.errors import KnowledgeError, first_line
+from switchboard.errors import KnowledgeError, StorageError, first_line
+from switchboard.files import MANIFEST, aside_of, intact, is_of_the_disk, write_manifest
 from switchboard.progress import Report
 from switchboard.retrieval.embedding import Vectors
 from switchboard.types import Passage
@@ -25,8 +27,12 @@ _COLLECTION = "passages"
 _HNSW = {"space": "cosine", "ef_construction": 200, "ef_search": 200, "max_neighbors": 32}
 """Wide enough that the approximate search finds what an exact one does; see retrieve-eval."""
 _ADD_AT_ONCE = 2000
-_WHOLE = re.compile(r"locked|busy|full|read-?only|permission|unable to open", re.IGNORECASE)
-"""What SQLite says of a database that is not damaged, but cannot be used at the moment."""
+_BUSY = re.compile(r"locked|busy", re.IGNORECASE)
+"""What SQLite says of a database that somebody else is writing to."""
+_TRY = f"import sys; sys.path.insert(0, sys.argv[1]); from {__name__} import try_opening; try_opening(sys.argv[2])"
+_TRY_SECONDS = 120
+NOT_SEARCHED = ()
+"""What a visitor is told of an index that is not to be had."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -55,28 +61,39 @@ class PassageStore:
         """Open the store, or make it. `made_with` names the embedder and the chunking.
 
         A store made with something else is emptied, as its vectors cannot be compared; a damaged one is set aside,
-        beside `folder`, and a new one made. Both are reported. Raises KnowledgeError when it cannot be opened for a
+        beside `folder`, and a new one made. Both are reported. Raises StorageError when it cannot be opened for a
         reason that leaves it whole: no permission, no space, in use.
         """
         self._folder = folder
         self._made_with = made_with
-        try:
-            self._open(report)
-            self._check()
-        except Exception as error:
-            _LOG.debug("The index in %s cannot be read", folder, exc_info=True)
-            if isinstance(error, OSError) or _WHOLE.search(str(error)):
-                raise KnowledgeError(
-                    f"The index in {folder} cannot be opened ({first_line(error)}). See that "
-                    "it can be written, that there is space, and that no other program holds it; then start again."
-                ) from error
-            self._set_aside(error, report)
-            self._open(report)
+        with self._plainly():
+            if folder.exists() and not self._unharmed():
+                self._set_aside("its files are not as they were written", report)
+            (folder / MANIFEST).unlink(missing_ok=True)
+            try:
+                self._open(report)
+                self._check()
+            except Exception as error:
+                _LOG.debug("The index in %s cannot be read", folder, exc_info=True)
+                if is_of_the_disk(error) or _BUSY.search(str(error)):
+                    raise
+                self._set_aside(type(error).__name__, report)
+                self._open(report)
+
+    def seal(self) -> None:
+        """Note the files' digests, once all is written: the next one to open the store can tell damage by them.
+
+        Chroma keeps no digests of its own: it crashes the process over some damaged files, and searches others.
+        """
+        with suppress(OSError):  # unsealed it is as good, and takes the next start a second more
+            write_manifest(self._folder)
 
     def documents(self) -> dict[str, StoredDocument]:
         """What is stored, by source."""
         found: dict[str, list[Mapping[str, Any]]] = {}
-        for row in self._collection.get(include=["metadatas"])["metadatas"] or []:
+        with self._plainly():
+            rows = self._collection.get(include=["metadatas"])["metadatas"] or []
+        for row in rows:
             found.setdefault(str(row["source"]), []).append(row)
         return {source: _stored_document(rows) for source, rows in found.items()}
 
@@ -100,27 +117,32 @@ class PassageStore:
         """Store vectors of length 1 under their ids."""
         for start in range(0, len(ids), _ADD_AT_ONCE):
             part = slice(start, start + _ADD_AT_ONCE)
-            self._collection.upsert(
-                ids=list(ids[part]), embeddings=vectors[part], metadatas=list(rows[part]) if rows else None
-            )
+            with self._plainly():
+                self._collection.upsert(
+                    ids=list(ids[part]), embeddings=vectors[part], metadatas=list(rows[part]) if rows else None
+                )
 
     def delete(self, sources: Collection[str]) -> None:
         """Forget documents."""
         if sources:
-            self._collection.delete(where={"source": {"$in": sorted(sources)}})
+            with self._plainly():
+                self._collection.delete(where={"source": {"$in": sorted(sources)}})
 
     def count(self) -> int:
         """How many vectors are stored."""
-        return int(self._collection.count())
+        with self._plainly():
+            return int(self._collection.count())
 
     def nearest(self, vector: Vectors, n: int) -> list[tuple[str, float]]:
         """The ids and cosine similarities of at most n nearest passages, nearest first."""
-        found = self._collection.query(query_embeddings=vector[None], n_results=n, include=["distances"])
+        with self._searching():
+            found = self._collection.query(query_embeddings=vector[None], n_results=n, include=["distances"])
         return [(i, 1.0 - d) for i, d in zip(found["ids"][0], found["distances"][0], strict=True)]
 
     def vectors(self, ids: Sequence[str]) -> dict[str, Vectors]:
         """The stored vectors by id, each of shape (dimensions,); an id that is not stored is left out."""
-        found = self._collection.get(ids=list(ids), include=["embeddings"])
+        with self._searching():
+            found = self._collection.get(ids=list(ids), include=["embeddings"])
         return {i: np.asarray(v, dtype=np.float32) for i, v in zip(found["ids"], found["embeddings"], strict=True)}
 
     def close(self) -> None:
@@ -153,15 +175,59 @@ class PassageStore:
             if not self.nearest(vector, 1):
                 raise ValueError("the index finds nothing of what it holds")
 
-    def _set_aside(self, error: Exception, report: Report) -> None:
+    def _unharmed(self) -> bool:
+        """Whether the files may be opened: they are as they were sealed or, where their writing was cut short and they
+        are not sealed, a process of its own has opened them and lived."""
+        if not self._folder.is_dir():
+            return False
+        if (self._folder / MANIFEST).exists():
+            return intact(self._folder)
+        if not any(self._folder.iterdir()):
+            return True
+        command = [sys.executable, "-c", _TRY, str(Path(__file__).parents[2]), str(self._folder)]
+        try:
+            tried = subprocess.run(command, capture_output=True, check=False, timeout=_TRY_SECONDS)
+        except subprocess.TimeoutExpired:
+            return False
+        return tried.returncode >= 0  # below 0 is the signal that killed it
+
+    def _set_aside(self, why: str, report: Report) -> None:
         if hasattr(self, "_client"):
             self._client.close()
         # Chroma keeps a client that failed to start, and would hand it out again for the same folder.
         getattr(SharedSystemClient, "_identifier_to_system", {}).pop(str(self._folder), None)
-        aside = self._folder.with_name(f"{self._folder.name}-damaged-{time.strftime('%Y%m%d-%H%M%S')}")
-        shutil.rmtree(aside, ignore_errors=True)
+        aside = aside_of(self._folder)
         self._folder.rename(aside)
-        report(f"The index cannot be read ({type(error).__name__}): it is set aside in {aside} and built anew.")
+        report(f"The index cannot be read ({why}): it is set aside in {aside} and built anew.")
+
+    @contextmanager
+    def _plainly(self) -> Iterator[None]:
+        """Raise StorageError, which says what to do, for whatever Chroma or the disk raises."""
+        try:
+            yield
+        except Exception as error:
+            raise StorageError(
+                f"The index in {self._folder} cannot be used ({first_line(error)}). See that it can be written, that "
+                "there is space, and that no other program holds it; then start again."
+            ) from error
+
+    @contextmanager
+    def _searching(self) -> Iterator[None]:
+        """Raise KnowledgeError, which a visitor may read, for whatever Chroma raises."""
+        try:
+            yield
+        except Exception as error:
+            _LOG.exception("The index in %s cannot be searched", self._folder)
+            raise KnowledgeError(NOT_SEARCHED) from error
+
+
+def try_opening(folder: str) -> None:
+    """Read all that Chroma has in a folder, to find out whether that kills the process."""
+    client = chromadb.PersistentClient(folder, settings=ChromaSettings(anonymized_telemetry=False))
+    for collection in client.list_collections():
+        rows = collection.get(include=["embeddings"])
+        for start in range(0, len(rows["ids"]), _ADD_AT_ONCE):
+            collection.query(query_embeddings=rows["embeddings"][start : start + 1], n_results=1)
 
 
 def _stored_document(rows: Sequence[Mapping[str, Any]]) -> StoredDocument:

@@ -187,7 +187,7 @@ class DocumentEvents:
             document = replace(document, source=source, topic="Your documents")
             replaced = any(one.source == source for one in own)
             grown = index.with_documents([document])
-        except KnowledgeError as error:
+        except SwitchboardError as error:
             return _bad(name, str(error).removeprefix(name).strip()), mine
         except Exception:  # noqa: BLE001 - whatever is in the file, the visitor gets a sentence and the log the trace
             _log.exception("A document could not be added.")
