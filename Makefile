@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test setup bench browser check format clean help
+.PHONY: run test test-faults faults-table setup bench browser check format clean help
 
 run: setup  ## Open the chat on http://127.0.0.1:7860 (PORT=7861 make run for another port)
 	@$(BIN)/python app.py
@@ -16,6 +16,12 @@ test: setup $(VENV)/.test-ready  ## Lint, type-check and run all tests, browser 
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+test-faults: setup $(VENV)/.test-ready  ## Damage, kill, fill and jump for real, and see that all of it is survived (10 minutes)
+	$(BIN)/python -m pytest -q -m "faults or not faults" tests/faults tests/test_hostile_files.py
+
+faults-table: $(VENV)/.test-ready  ## Write docs/faults.md from the tests' own words
+	$(BIN)/python -m pytest -q -m faults --collect-only --write-faults tests/faults >/dev/null
 
 check: $(VENV)/.test-ready  ## Lint and type-check only
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -6,6 +6,8 @@ python -m switchboard ask "How much is Fibre 500?" --mode rag
 from __future__ import annotations
 
 import json
+import os
+import sqlite3
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -16,7 +18,7 @@ from typing import Annotated, Any
 import typer
 from tqdm import tqdm
 
-from switchboard.errors import SettingsError, SwitchboardError
+from switchboard.errors import SettingsError, StorageError, SwitchboardError
 from switchboard.evaluation.costs import HOURLY_PRICE
 from switchboard.modes import DEFAULT_MODE, mode_named
 from switchboard.progress import quietly, to_stderr
@@ -224,6 +226,8 @@ def feedback(file: Annotated[Path, typer.Argument(help="The CSV file to write.")
             rows = FeedbackStore(Settings.from_environment().data / "feedback.sqlite").export_csv(sink)
     except OSError as error:
         raise SettingsError(f"{file} cannot be written: {error}.") from error
+    except sqlite3.Error as error:
+        raise StorageError(f"The feedback cannot be read: {error}. See that the data folder can be written.") from error
     print(f"{rows} rows written to {file}.")
 
 
@@ -264,6 +268,9 @@ def main() -> None:
         app()
     except SwitchboardError as error:
         sys.exit(f"Error: {error}")
+    except BrokenPipeError:  # whoever read the output has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except OSError as error:
         sys.exit(f"Error: {error}. See that the folder in SWITCHBOARD_DATA can be written and has room.")
     except KeyboardInterrupt:

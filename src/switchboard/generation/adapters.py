@@ -125,6 +125,8 @@ def _check_tensors(path: Path, model: Any) -> None:
                 fits = {"A.weight": (rank, layer.in_features), "B.weight": (layer.out_features, rank)}
                 if fits.get(matrix) != shape:
                     raise AdapterError(_unfit(path, f"{key} is {shape}"))
+                if not tensors.get_tensor(key).isfinite().all():
+                    raise AdapterError(_unfit(path, f"{key} holds numbers that are none"))
     except (SafetensorError, OSError, AttributeError) as error:
         raise AdapterError(_unfit(path, first_line(error))) from error
 

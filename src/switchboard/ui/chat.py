@@ -52,6 +52,8 @@ class Searched(Protocol):
 
     @property
     def index(self) -> Retriever: ...
+    @property
+    def over(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ class ChatEvents:
             try:
                 settings = talk.settings_from(passages, temperature, max_tokens)
                 drawn = 0.0
-                over = mine.index if mine else None
+                over = mine.index if mine and not mine.over else None
                 answers = self._answer(conversation.messages(), turn.mode, settings, over)
                 with closing(until(lambda: self._stops.stopped(turn.id), answers)) as wanted:
                     for answer in wanted:

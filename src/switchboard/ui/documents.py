@@ -10,7 +10,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -77,6 +77,12 @@ class Mine:
 
     index: Index
     documents: tuple[Document, ...]
+    since: float = field(default_factory=time.monotonic)
+
+    @property
+    def over(self) -> bool:
+        """Whether their time is over, whatever the clock on the wall says, by which Gradio lets go of them."""
+        return time.monotonic() - self.since > SECONDS
 
 
 @dataclass(frozen=True)
@@ -177,6 +183,7 @@ class DocumentEvents:
         """What became of one document, and the visitor's documents with it, or as they were."""
         try:
             document = read_document(name, data)
+            mine = None if mine and mine.over else mine
             own = mine.documents if mine else ()
             _check(document, own)
             index = self._index(mine)
@@ -202,7 +209,7 @@ class DocumentEvents:
         return _good(document.title, words), Mine(grown, (*others, document))
 
     def _index(self, mine: Mine | None) -> Index:
-        return mine.index if mine else self._running.index
+        return mine.index if mine and not mine.over else self._running.index
 
     def _changed(self, mine: Mine | None) -> Update:
         return {
@@ -215,7 +222,7 @@ class DocumentEvents:
 def listed(index: Index, mine: Mine | None) -> str:
     """The documents as HTML: the visitor's first, then the shared ones by topic."""
     counts = Counter(passage.source for passage in index.passages)
-    own = mine.documents if mine else ()
+    own = mine.documents if mine and not mine.over else ()
     shared = [one for one in index.documents.values() if not one.source.startswith(YOURS)]
     topics: dict[str, list[Document]] = {}
     for one in sorted(shared, key=lambda one: (one.topic, one.title)):
