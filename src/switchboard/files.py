@@ -114,7 +114,7 @@ def storing(where: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not is_of_the_disk(error):
+        if isinstance(error, StorageError) or not is_of_the_disk(error):
             raise
         raise StorageError(
             f"{where} cannot be written ({first_line(error)}). See that the folder in SWITCHBOARD_DATA can be "

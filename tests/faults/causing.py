@@ -28,10 +28,11 @@ ROWS: dict[str, list[tuple[str, dict[str, str]]]] = defaultdict(list)
 _HEAD = """# Faults
 
 What was caused, what a visitor sees of it, and what the next start does. Each row is a test in `tests/faults` and each
-case of it is counted by `make test-faults`, which causes all of them, for real: files are damaged on the disk, processes
-are killed with SIGKILL, and full and read-only disks are file systems of their own, mounted for the purpose (that takes
-root; without it those cases are skipped). This table is written by `make faults-table` from the tests' own words, and a
-test checks that it is current. Broken and hostile files are in `tests/test_hostile_files.py`, and run along.
+case of it is counted by `make test-faults`, which causes all of them, for real: files are damaged on the disk,
+processes are killed with SIGKILL, and full and read-only disks are file systems of their own, mounted for the purpose
+(that takes root; without it those cases are skipped). This table is written by `make faults-table` from the tests' own
+words, and a test checks that it is current. Broken and hostile files are in `tests/test_hostile_files.py`, and run
+along.
 
 """
 
@@ -43,10 +44,8 @@ def fault(cause: str, sees: str, then: str) -> Any:
 
 def table() -> str:
     """docs/faults.md."""
-    lines = [
-        "| fault | cases | how it is caused | what the visitor sees | what the next start does |",
-        "|---|---|---|---|---|",
-    ]
+    heads = ("fault", "cases", "how it is caused", "what the visitor sees", "what the next start does")
+    lines = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
     for name, cases in ROWS.items():
         words = cases[0][1]
         named = "; ".join(case for case, _ in cases if case)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from retrieval_fakes import FakeEmbedder
 from switchboard.progress import Report
 from switchboard.retrieval.index import KnowledgeIndex
@@ -33,6 +35,8 @@ class Kept:
             assert any("late-payment-fee" in passage.source for passage in found.passages)
             assert index._asked
             assert index._asked._store.count() == QUESTIONS
+            words = FakeEmbedder().embed_queries([f"what is fee number {n}" for n in range(QUESTIONS)])
+            assert np.allclose(index._asked._answered, words, atol=1e-6)
             index.close()
         assert not [line for line in self.lines if "damaged" in line or "Embedding" in line]
 

@@ -33,7 +33,7 @@ def one(kept: Kept, name: str) -> Path:
     "Finds that the files are not as they were sealed, sets the folder aside under a dated name, and builds it anew.",
 )
 @pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("name", ("chroma.sqlite3", *GRAPH))
+@pytest.mark.parametrize("name", ["chroma.sqlite3", *GRAPH])
 def test_index_file_damaged(kept: Kept, name: str, damage: str) -> None:
     path = one(kept, name)
     DAMAGES[damage](path)

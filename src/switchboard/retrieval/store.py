@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -31,7 +32,9 @@ _BUSY = re.compile(r"locked|busy", re.IGNORECASE)
 """What SQLite says of a database that somebody else is writing to."""
 _TRY = f"import sys; sys.path.insert(0, sys.argv[1]); from {__name__} import try_opening; try_opening(sys.argv[2])"
 _TRY_SECONDS = 120
-NOT_SEARCHED = ()
+_ROOM = 1 << 20
+"""Bytes that must be left on the disk after writing."""
+NOT_SEARCHED = "The documents cannot be searched now. Fine-tuned still answers; whoever runs this can start it again."
 """What a visitor is told of an index that is not to be had."""
 _LOG = logging.getLogger(__name__)
 
@@ -69,10 +72,11 @@ class PassageStore:
         with self._plainly():
             if folder.exists() and not self._unharmed():
                 self._set_aside("its files are not as they were written", report)
+            sealed = (folder / MANIFEST).exists()
             (folder / MANIFEST).unlink(missing_ok=True)
             try:
                 self._open(report)
-                self._check()
+                self._check(sealed)
             except Exception as error:
                 _LOG.debug("The index in %s cannot be read", folder, exc_info=True)
                 if is_of_the_disk(error) or _BUSY.search(str(error)):
@@ -83,10 +87,13 @@ class PassageStore:
     def seal(self) -> None:
         """Note the files' digests, once all is written: the next one to open the store can tell damage by them.
 
-        Chroma keeps no digests of its own: it crashes the process over some damaged files, and searches others.
+        Chroma keeps no digests of its own: it crashes the process over some damaged files, and searches others. Nor
+        does it notice that a full disk took only half of a file, so there is no seal where there is no room left: it
+        is as good without, and the next start takes a second more to read all of it.
         """
-        with suppress(OSError):  # unsealed it is as good, and takes the next start a second more
-            write_manifest(self._folder)
+        with suppress(OSError):
+            if shutil.disk_usage(self._folder).free >= _ROOM:
+                write_manifest(self._folder)
 
     def documents(self) -> dict[str, StoredDocument]:
         """What is stored, by source."""
@@ -134,16 +141,15 @@ class PassageStore:
             return int(self._collection.count())
 
     def nearest(self, vector: Vectors, n: int) -> list[tuple[str, float]]:
-        """The ids and cosine similarities of at most n nearest passages, nearest first."""
+        """The ids and cosine similarities of at most n nearest passages, nearest first. Raises KnowledgeError."""
         with self._searching():
-            found = self._collection.query(query_embeddings=vector[None], n_results=n, include=["distances"])
-        return [(i, 1.0 - d) for i, d in zip(found["ids"][0], found["distances"][0], strict=True)]
+            return self._nearest(vector, n)
 
     def vectors(self, ids: Sequence[str]) -> dict[str, Vectors]:
-        """The stored vectors by id, each of shape (dimensions,); an id that is not stored is left out."""
+        """The stored vectors by id, each of shape (dimensions,); an id that is not stored is left out. Raises
+        KnowledgeError."""
         with self._searching():
-            found = self._collection.get(ids=list(ids), include=["embeddings"])
-        return {i: np.asarray(v, dtype=np.float32) for i, v in zip(found["ids"], found["embeddings"], strict=True)}
+            return self._vectors(ids)
 
     def close(self) -> None:
         """Release the files; the store cannot be used after that."""
@@ -167,12 +173,20 @@ class PassageStore:
             _COLLECTION, metadata=made_with, configuration={"hnsw": _HNSW}, embedding_function=None
         )
 
-    def _check(self) -> None:
-        """Read all rows and search once, as damage shows only then."""
+    def _nearest(self, vector: Vectors, n: int) -> list[tuple[str, float]]:
+        found = self._collection.query(query_embeddings=vector[None], n_results=n, include=["distances"])
+        return [(i, 1.0 - d) for i, d in zip(found["ids"][0], found["distances"][0], strict=True)]
+
+    def _vectors(self, ids: Sequence[str]) -> dict[str, Vectors]:
+        found = self._collection.get(ids=list(ids), include=["embeddings"])
+        return {i: np.asarray(v, dtype=np.float32) for i, v in zip(found["ids"], found["embeddings"], strict=True)}
+
+    def _check(self, sealed: bool) -> None:
+        """Read all rows, and all vectors where they were not sealed, and search once: damage shows only then."""
         rows = self._collection.get(include=["metadatas"])
         if rows["ids"]:
-            (vector,) = self.vectors(rows["ids"][:1]).values()
-            if not self.nearest(vector, 1):
+            first, *_ = self._vectors(rows["ids"][:1] if sealed else rows["ids"]).values()
+            if not self._nearest(first, 1):
                 raise ValueError("the index finds nothing of what it holds")
 
     def _unharmed(self) -> bool:
