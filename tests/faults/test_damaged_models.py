@@ -102,13 +102,12 @@ def test_embedder_cache_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     "adapter, and Base answer.",
     "Refuses that adapter, in a line and on the page, until it is restored or trained again.",
 )
-@pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("name", ADAPTER)
-def test_adapter_damaged(
-    tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, damage: str
-) -> None:
-    if name in ("replies.json", "decline.json") and damage == "gone":
-        pytest.skip("an adapter may be without one")
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    # It may be without replies and without a threshold.
+    [(name, damage) for name in ADAPTER for damage in DAMAGES if damage != "gone" or name.startswith("adapter")],
+)
+def test_adapter_damaged(tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch, name: str, damage: str) -> None:
     settings = replace(tiny_settings, quantization="none")
     folder = make_adapter(settings, "customer-service", 1)
     make_adapter(settings, "reader", 2)
@@ -118,8 +117,6 @@ def test_adapter_damaged(
     DAMAGES[damage](folder / name)
     lines: list[str] = []
     generator, _ = load_generator(settings, lines.append)
-    if name in ("replies.json", "decline.json") and "customer-service" not in generator.refused_adapters:
-        pytest.fail("it was not refused")
     board = Switchboard(generator, FakeRetriever([FIBRE], threshold=0.0), "Fernwave")
     page = Page(SimpleNamespace(switchboard=board, settings=settings, ready=True), monkeypatch)
     for mode in ("fine-tuned", "combined"):
@@ -130,7 +127,6 @@ def test_adapter_damaged(
         assert sentence(turn["error"])
     for mode in ("rag", "base"):
         assert page.ask("How much is Fibre 100?", mode)["state"] == "done"
-    assert not tmp_path.joinpath("nothing").exists()
 
 
 @fault(

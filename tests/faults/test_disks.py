@@ -85,37 +85,16 @@ def ratings(data: Path) -> int:
     "RAG and Combined answer from a copy, see below.",
     "`index` and `setup` end with one line that says what to do; with room it is made.",
 )
-@pytest.mark.parametrize(
-    "room",
-    [
-        "64k",
-        "400k",
-        "700k",
-        "900k",
-        "1000k",
-        "1100k",
-        "1200k",
-        "1300k",
-        "1400k",
-        "1500k",
-        "1600k",
-        "1700k",
-        "1800k",
-        "1900k",
-        "2000k",
-        "2200k",
-    ],
-)
+@pytest.mark.parametrize("room", ["64k", "700k", "1000k", "1300k", "1600k", "1900k"])
 def test_disk_full_while_indexing(disk: Disk, articles: Path, tmp_path: Path, room: str) -> None:
     kept = Kept(tmp_path, articles)
     kept.data = disk(f"size={room}")
+    said = ""
     try:
-        kept.start().close()  # where the last file alone does not fit, it is done without
-        print("FITS", room)
+        kept.start().close()  # where all but the last bytes fit
     except StorageError as error:
-        print("REFUSED", room, str(error)[:150])
-        assert sentence(str(error))
-        assert "room" in str(error) or "space" in str(error)
+        said = str(error)
+    assert (sentence(said) and ("room" in said or "space" in said)) or room == "1900k"
     disk("size=64m")
     kept.start().close()
     kept.healthy()
