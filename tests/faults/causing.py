@@ -23,7 +23,7 @@ from switchboard.settings import ROOT
 from switchboard.ui.chat import ChatEvents, Parts
 from switchboard.ui.conversation import new_conversation
 
-ROWS: dict[str, list[tuple[str, dict[str, str]]]] = defaultdict(list)
+ROWS: dict[str, list[tuple[dict[str, object], dict[str, str]]]] = defaultdict(list)
 """Of each test its cases, and what its `fault` mark says."""
 _HEAD = """# Faults
 
@@ -48,8 +48,8 @@ def table() -> str:
     lines = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
     for name, cases in ROWS.items():
         words = cases[0][1]
-        named = "; ".join(case for case, _ in cases if case)
-        count = f"{len(cases)}: {named}" if named else "1"
+        values = [", ".join(dict.fromkeys(str(case[name]) for case, _ in cases)) for name in cases[0][0]]
+        count = f"{len(cases)}: {' × '.join(values)}" if values else "1"
         lines.append(
             f"| {name.removeprefix('test_').replace('_', ' ')} | {count} | {words['cause']} | {words['sees']} | "
             f"{words['then']} |"

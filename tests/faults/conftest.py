@@ -28,7 +28,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_itemcollected(item: pytest.Item) -> None:
     if _FOLDER in item.path.parents and (mark := item.get_closest_marker("fault")):
         item.add_marker(pytest.mark.faults)
-        ROWS[item.originalname].append((item.callspec.id if hasattr(item, "callspec") else "", mark.kwargs))  # type: ignore[attr-defined]
+        case = dict(item.callspec.params) if hasattr(item, "callspec") else {}
+        ROWS[item.originalname].append((case, mark.kwargs))  # type: ignore[attr-defined]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

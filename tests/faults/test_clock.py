@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +14,6 @@ from kept import Kept
 from test_killed import INDEX
 
 from switchboard.feedback import FeedbackStore
-from switchboard.settings import ROOT
 from switchboard.types import Document
 from switchboard.ui.documents import SECONDS, DocumentEvents, DocumentParts, Mine
 
@@ -114,27 +112,3 @@ def test_documents_of_a_visitor_after_a_jump(kept: Kept, monkeypatch: pytest.Mon
     assert "Boats" not in events.show(mine)["listed"]
     assert "Boats" not in events.show(None)["listed"], "Gradio let go of them early"
     index.close()
-
-
-@fault(
-    "Any clock on the wall that something is measured or limited by.",
-    "Nothing.",
-    "Durations, limits and waits go by the monotonic clock alone; a date is only ever shown or stored.",
-)
-def test_no_duration_goes_by_the_clock_on_the_wall() -> None:
-    package = ROOT / "src" / "switchboard"
-    wall = re.compile(r"time\.time\(\)|datetime\.now\(|time\.strftime\(|st_mtime\b")
-    found = {
-        path.relative_to(package).as_posix()
-        for path in package.rglob("*.py")
-        if wall.search(path.read_text(encoding="utf-8"))
-    }
-    dates = {
-        "ui/conversation.py",
-        "feedback.py",
-        "votes.py",
-        "files.py",
-        "training/card.py",
-        "evaluation/report.py",
-    }
-    assert found <= dates

@@ -104,7 +104,7 @@ def test_killed_while_training(tmp_path: Path) -> None:
         for n in range(40)
     ]
     (folder / "data" / "prices.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    recipe = {"data": ["data/*.jsonl"], "rank": 4, "epochs": 60, "learning_rate": 0.002, "max_length": 600}
+    recipe = {"data": ["data/*.jsonl"], "rank": 4, "epochs": 25, "learning_rate": 0.002, "max_length": 600}
     (folder / "recipe.yaml").write_text(yaml.safe_dump({**recipe, "pack_tokens": 600, "held_out": 0.1, "seed": 1}))
     settings = Settings(
         model=str(tiny_model(tmp_path / "tiny")),
