@@ -92,7 +92,7 @@ def test_the_environment_is_read_in_one_place() -> None:
 
 
 def test_no_duration_goes_by_the_clock_on_the_wall() -> None:
-    """That one may jump: limits, waits and ages go by the monotonic clock. Here dates are shown, or stored, or named."""
+    """That one may jump: limits, waits and ages go by the monotonic clock. Dates here are shown, stored or named."""
     dates = {"ui/conversation.py", "feedback.py", "votes.py", "files.py", "training/card.py", "evaluation/report.py"}
     wall = re.compile(r"time\.time\(\)|datetime\.now\(|time\.strftime\(|st_mtime\b")
     found = {p.relative_to(PACKAGE).as_posix() for p in modules() if wall.search(p.read_text(encoding="utf-8"))}

@@ -18,7 +18,7 @@ from switchboard.progress import quietly
 from switchboard.retrieval.asked import SOFT, soft_maximum
 from switchboard.retrieval.calibration import calibrate, choose_threshold, read_coverage
 from switchboard.retrieval.embedding import Embedder, open_embedder
-from switchboard.retrieval.index import KnowledgeIndex
+from switchboard.retrieval.index import KnowledgeIndex, MissingIndex
 from switchboard.settings import Settings
 
 
@@ -318,3 +318,18 @@ def test_only_the_edited_document_is_embedded(bench: Bench) -> None:
 def test_what_is_not_there_cannot_be_edited(bench: Bench) -> None:
     with pytest.raises(KnowledgeError, match=r"none\.md"):
         bench.start().edited("none.md", "x")
+
+
+def test_a_missing_index_holds_nothing_and_says_so_in_a_sentence() -> None:
+    missing = MissingIndex()
+    assert (missing.documents, missing.passages, missing.small_talk("hello")) == ({}, (), "")
+    for ask in (
+        lambda: missing.search("q", 3),
+        lambda: missing.inspect("q", 3),
+        lambda: missing.with_documents([]),
+    ):
+        with pytest.raises(KnowledgeError, match=r"cannot be searched now\. Fine-tuned still answers"):
+            ask()
+    with pytest.raises(KnowledgeError, match=r"no document a\.md"):
+        missing.edited("a.md", "text")
+    missing.close()

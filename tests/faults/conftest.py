@@ -33,7 +33,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    if session.config.getoption("--write-faults"):
+    if session.config.getoption("--write-faults", default=False):
         (ROOT / "docs" / "faults.md").write_text(table(), encoding="utf-8")
 
 
