@@ -210,6 +210,7 @@ def test_a_known_question_leads_to_the_passage_that_answers_it(bench: Bench) -> 
     bench.write("asked.jsonl", "\n".join(map(json.dumps, KNOWN)))
     index = bench.start()
     assert "1 of 4 known questions name a section that is not there." in bench.lines
+    assert not [line for line in bench.lines if line.startswith("Left out")]
     found = index.search("my box is glowing", 1)
     assert found.passages[0].heading == "Red lamp"
     assert found.passages[0].score > before.passages[0].score
