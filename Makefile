@@ -7,7 +7,7 @@ LOAD := .switchboard/load
 FOR ?= 600
 VISITORS ?= 32
 
-.PHONY: run test test-servers test-faults test-attacks setup audit load bench browser check format docs clean help
+.PHONY: run test test-servers test-faults faults-table test-attacks setup audit load bench browser check format docs clean help
 
 run: setup  ## Open the chat on http://127.0.0.1:7860 (PORT=7861 make run for another port)
 	@$(BIN)/python app.py
@@ -24,6 +24,12 @@ check: $(VENV)/.test-ready  ## Lint, format and types: all that CI checks beside
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+test-faults: setup $(VENV)/.test-ready  ## Damage, kill, fill and jump for real, and see that all of it is survived (10 minutes)
+	$(BIN)/python -m pytest -q -m "faults or not faults" tests/faults tests/test_hostile_files.py
+
+faults-table: $(VENV)/.test-ready  ## Write docs/faults.md from the tests' own words
+	$(BIN)/python -m pytest -q -m faults --collect-only --write-faults tests/faults >/dev/null
 
 format: $(VENV)/.test-ready  ## Put the code in order
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .

@@ -41,6 +41,8 @@ def main() -> None:
             logging.getLogger(__name__).exception("Warming up failed.")
     except SwitchboardError as error:
         sys.exit(f"Error: {error}")
+    except OSError as error:
+        sys.exit(f"Error: {error}. See that the folder in SWITCHBOARD_DATA can be written and has room.")
     except KeyboardInterrupt:
         sys.exit(130)
     page.block_thread()

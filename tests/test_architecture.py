@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,17 @@ def test_the_environment_is_read_in_one_place() -> None:
         if ("os.environ" in line and "setdefault" not in line) or "os.getenv" in line
     ]
     assert set(readers) == {"settings.py"}
+
+
+def test_no_duration_goes_by_the_clock_on_the_wall() -> None:
+    """That one may jump: limits, waits and ages go by the monotonic clock. Dates here are shown, stored or named."""
+    dates = {"ui/conversation.py", "feedback.py", "votes.py", "files.py", "training/card.py", "evaluation/report.py"}
+    dates |= {"conversations.py", "retrieval/shared.py"}
+    wall = re.compile(r"time\.time\(\)|datetime\.now\(|time\.strftime\(|st_mtime\b")
+    found = {p.relative_to(PACKAGE).as_posix() for p in modules() if wall.search(p.read_text(encoding="utf-8"))}
+    # By the wall go two libraries: `limits` counts by it, and Gradio notes by it when a session was last used.
+    theirs = {"limits.py", "ui/sessions.py"}
+    assert found <= dates | theirs
 
 
 def test_every_module_class_and_function_has_a_docstring() -> None:

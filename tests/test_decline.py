@@ -11,6 +11,7 @@ import pytest
 import torch
 from transformers import DynamicCache, LlamaForCausalLM
 
+from switchboard.errors import AdapterError
 from switchboard.generation.adapters import Adapters
 from switchboard.generation.decline import DeclineRule, log_probability, read_threshold
 from switchboard.generation.local import LocalGenerator
@@ -69,7 +70,8 @@ def test_the_sentence_cannot_be_begun_once_it_was_decided_against() -> None:
 def test_the_threshold_stands_beside_the_weights(tmp_path: Path) -> None:
     assert read_threshold(tmp_path) is None
     (tmp_path / "decline.json").write_text("{", encoding="utf-8")
-    assert read_threshold(tmp_path) is None
+    with pytest.raises(AdapterError, match=r"no readable decline\.json"):
+        read_threshold(tmp_path)
     (tmp_path / "decline.json").write_text(json.dumps({"log_probability": -1.5}), encoding="utf-8")
     assert read_threshold(tmp_path) == -1.5
 

@@ -11,6 +11,7 @@ import pytest
 
 from switchboard.evaluation.questions import Question, read_questions
 from switchboard.evaluation.score import figures, holds
+from switchboard.progress import quietly
 from switchboard.retrieval.asked import read_asked
 from switchboard.settings import ROOT
 from switchboard.training.facts import read_facts
@@ -45,7 +46,7 @@ def words(text: str) -> frozenset[str]:
 
 def trained_questions() -> set[str]:
     """Every question of the customer-service adapter's data, and every one the index knows."""
-    found = {row.question for row in read_asked(ROOT / "knowledge")}
+    found = {row.question for row in read_asked(ROOT / "knowledge", quietly)}
     for article in read_facts(SERVICE / "facts"):
         found.update(ask for fact in article.facts for ask in fact.asks)
         found.update(turn for turns in article.follow_ups for turn in turns[::2])

@@ -83,3 +83,31 @@ def test_it_survives_a_restart_and_is_in_wal_mode(tmp_path: Path) -> None:
     connection = sqlite3.connect(path)
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
+
+
+@pytest.mark.parametrize("start", [0, 4096 * 3])
+def test_a_damaged_file_is_set_aside_and_its_rows_are_saved(tmp_path: Path, start: int) -> None:
+    path = tmp_path / "feedback.sqlite"
+    store = FeedbackStore(Database.at(path))
+    for n in range(100):
+        store.add(f"id{n}", "q" * 200, ANSWER, liked=True)
+    data = bytearray(path.read_bytes())
+    data[start : start + 200] = b"\xff" * 200
+    path.rename(tmp_path / "whole.sqlite")
+    damaged = tmp_path / "damaged.sqlite"
+    damaged.write_bytes(data)
+    store = FeedbackStore(Database.at(damaged))
+    store.add("new", "q", ANSWER, liked=True)
+    assert len(rows(store)) > 80
+    (aside,) = tmp_path.glob("damaged-damaged-*.sqlite")
+    assert aside.read_bytes() == data
+    assert len(rows(FeedbackStore(Database.at(damaged)))) == len(rows(store))
+    assert len(list(tmp_path.glob("damaged-damaged-*.sqlite"))) == 1
+
+
+def test_a_damaged_letter_does_not_hide_the_other_rows(tmp_path: Path) -> None:
+    path = tmp_path / "feedback.sqlite"
+    FeedbackStore(Database.at(path)).add("one", "zebra", ANSWER, liked=True)
+    FeedbackStore(Database.at(path)).add("two", "q", ANSWER, liked=True)
+    path.write_bytes(path.read_bytes().replace(b"zebra", b"z\xffbra"))
+    assert [row["question"] for row in rows(FeedbackStore(Database.at(path)))] == ["z\ufffdbra", "q"]

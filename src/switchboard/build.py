@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from switchboard.compute import compute
 from switchboard.database import open_database
-from switchboard.errors import AdapterError
+from switchboard.errors import AdapterError, StorageError
+from switchboard.files import storing
 from switchboard.generation.adapters import load_adapters
 from switchboard.generation.fast.llama import fast_version
 from switchboard.generation.local import LocalGenerator
@@ -61,11 +67,15 @@ class Running:
         return self.answers.over(self.index)
 
 
-def build(settings: Settings, report: Report) -> Running:
-    """Load everything that `settings` name, making what is not there yet. Raises ModelError or KnowledgeError."""
+def build(settings: Settings, report: Report, strict: bool = False) -> Running:
+    """Load everything that `settings` name, making what is not there yet. Raises ModelError or StorageError.
+
+    Without an index that can be opened the modes that search refuse, with a sentence, and the others work; `strict`
+    raises KnowledgeError, ModelError or StorageError instead.
+    """
     with ThreadPoolExecutor(1) as side:
         # The model and the index share nothing until a question comes, so they load side by side.
-        knowledge_ready = side.submit(open_knowledge, settings, report)
+        knowledge_ready = side.submit(open_knowledge, settings, report, not strict)
         generator, elsewhere, about = load_generators(settings, report)
         knowledge = knowledge_ready.result()
     vectors = (("Vectors", "on a Chroma server"),) if settings.chroma_url else ()
@@ -133,21 +143,41 @@ def load_generator(settings: Settings, report: Report) -> tuple[LocalGenerator, 
     return generator, about
 
 
-def open_knowledge(settings: Settings, report: Report) -> Knowledge:
-    """Load the embedder, bring the index up to date with the knowledge folder and its changes, and look for more."""
-    embedder = open_embedder(settings.embedder, settings.data, report)
-    reranker = open_reranker(settings, embedder, report)
-    server = ChromaServer(settings.chroma_url, settings.company) if settings.chroma_url else None
+def open_knowledge(settings: Settings, report: Report, patient: bool = False) -> Knowledge:
+    """Load the embedder, bring the index up to date with the knowledge folder and its changes, and look for more.
 
-    def opened(edits: SharedDocuments | None) -> KnowledgeIndex:
-        folder, data, threshold = settings.knowledge, settings.data, settings.threshold
-        return KnowledgeIndex.open(folder, data, embedder, report, threshold, reranker, edits, server)
+    Where the index cannot be written, a `patient` caller gets a copy of it, for as long as this process lasts; where
+    it cannot be had at all, an empty one until it can. Otherwise raises KnowledgeError, ModelError or StorageError.
+    """
+
+    def opened(edits: SharedDocuments | None, data: Path = settings.data) -> KnowledgeIndex:
+        embedder = open_embedder(settings.embedder, settings.data, report)
+        reranker = open_reranker(settings, embedder, report)
+        server = ChromaServer(settings.chroma_url, settings.company) if settings.chroma_url else None
+        folder, threshold = settings.knowledge, settings.threshold
+        try:
+            return KnowledgeIndex.open(folder, data, embedder, report, threshold, reranker, edits, server)
+        except StorageError as error:
+            if not patient or data != settings.data:
+                raise
+            report(f"{error} Until then it is a copy that is searched.")
+            return opened(edits, _copied(data))
 
     edits = SharedDocuments(open_database(settings, "documents"), name_of(settings.knowledge))
-    knowledge = Knowledge(settings.knowledge, settings.data, edits, opened, report)
-    if settings.admin_password or settings.database_url:
+    knowledge = Knowledge(settings.knowledge, settings.data, edits, opened, report, patient)
+    if settings.admin_password or settings.database_url or knowledge.missing:
         knowledge.watch(WATCH_SECONDS)
     return knowledge
+
+
+def _copied(data: Path) -> Path:
+    """A data folder of this process's own with a copy of the index. Raises StorageError."""
+    with storing(Path(tempfile.gettempdir())):
+        copy = Path(tempfile.mkdtemp(prefix="switchboard-"))
+        atexit.register(shutil.rmtree, copy, ignore_errors=True)
+        with suppress(shutil.Error, FileNotFoundError):  # what cannot be copied is made anew
+            shutil.copytree(data / "index", copy / "index")
+    return copy
 
 
 def open_index(settings: Settings, report: Report) -> KnowledgeIndex:

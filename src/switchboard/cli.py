@@ -6,6 +6,7 @@ python -m switchboard ask "How much is Fibre 500?" --mode rag
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -274,7 +275,7 @@ def setup() -> None:
     """Make ready what a start needs: the quantized model, the embedder and the index."""
     from switchboard.build import build  # noqa: PLC0415
 
-    build(Settings.from_environment(), to_stderr)
+    build(Settings.from_environment(), to_stderr, strict=True)
     to_stderr("Everything is ready.")
 
 
@@ -284,6 +285,9 @@ def main() -> None:
         app()
     except SwitchboardError as error:
         sys.exit(f"Error: {error}")
+    except BrokenPipeError:  # whoever read the output has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except OSError as error:
         sys.exit(f"Error: {error}. See that the folder in SWITCHBOARD_DATA can be written and has room.")
     except KeyboardInterrupt:
@@ -306,7 +310,7 @@ def _evaluate_all(settings: Settings, file: Path, modes: str, out: Path, hourly:
     by_name = {mode.name: mode for mode in report.ALL}
     names = [name.strip() for name in modes.split(",") if name.strip()]
     wanted = [by_name.get(name) or mode_named(name) for name in names]
-    running = build(settings, to_stderr)
+    running = build(settings, to_stderr, strict=True)
     plan = report.Plan(
         running.switchboard,
         running.about,

@@ -9,6 +9,7 @@ each name is a file of its own, so that one that is damaged takes no other with 
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,12 +23,15 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateTable
 
 from switchboard.errors import SettingsError, StorageError, first_line
+from switchboard.mending import forgiving, mend
 from switchboard.settings import Settings
 
 _BUSY_SECONDS = 10
 """How long a writer waits for another one of the same file, or for a connection to a server."""
 _MAKING = 7_860
 """The number of the lock under which tables are made; any will do."""
+_whole: set[Path] = set()
+"""The files that were looked through in this process."""
 _log = logging.getLogger(__name__)
 
 
@@ -53,6 +57,11 @@ class Database:
             ) from error
         self._made: set[str] = set()
 
+    @classmethod
+    def at(cls, file: Path) -> Database:
+        """An SQLite file, made when it is first written to."""
+        return cls(f"sqlite:///{file}")
+
     @property
     def shared(self) -> bool:
         """Whether other machines may write here too."""
@@ -67,11 +76,13 @@ class Database:
         """
         try:
             if self._file:
-                self._file.parent.mkdir(parents=True, exist_ok=True)
+                self._look_through(self._file, tables)
             with self._engine.begin() as opened:
                 self._make(opened, tables)
                 yield opened
-        except (SQLAlchemyError, OSError) as error:
+        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+            if type(getattr(error, "orig", None)) is sqlite3.DatabaseError and self._file:
+                _whole.discard(self._file)  # not one of its kinds: what SQLite says of damage
             _log.exception("The database could not be used")
             raise StorageError(_why(error, self._file)) from error
 
@@ -82,6 +93,14 @@ class Database:
     def close(self) -> None:
         """Give the connections back."""
         self._engine.dispose()
+
+    def _look_through(self, file: Path, tables: MetaData) -> None:
+        """Mend a damaged file, when this process first opens it and after damage was met."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if file not in _whole:
+            made = [str(CreateTable(table).compile(dialect=self._engine.dialect)) for table in tables.sorted_tables]
+            mend(file, made)
+            _whole.add(file)
 
     def _make(self, opened: Connection, tables: MetaData) -> None:
         """Make the tables that are missing; a file may have been taken away since they were made."""
@@ -98,7 +117,7 @@ class Database:
 
 def open_database(settings: Settings, name: str) -> Database:
     """The shared database where one is set, else the file `name`.sqlite in the data folder."""
-    return Database(settings.database_url or f"sqlite:///{settings.data / f'{name}.sqlite'}")
+    return Database(settings.database_url) if settings.database_url else Database.at(settings.data / f"{name}.sqlite")
 
 
 def put(opened: Connection, table: Table, row: Mapping[str, Any], keep: bool = False) -> None:
@@ -129,6 +148,7 @@ def _sqlite(url: Any) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _wal(opened: Any, _: object) -> None:
+        opened.text_factory = forgiving
         opened.execute("PRAGMA journal_mode=WAL")  # readers do not wait for a writer, nor it for them
 
     return engine

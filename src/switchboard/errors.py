@@ -6,7 +6,7 @@ SwitchboardError
 │   └── AdapterError       an adapter is missing, damaged or was made for another base
 ├── GeneratorError         the server that writes answers is gone, slow, or says what is no answer
 ├── KnowledgeError         a document or the index cannot be read
-├── StorageError           what visitors store cannot be read or written at the moment
+├── StorageError           what is stored cannot be read or written now: the disk is full, or a database is gone
 ├── MessageTooLongError    one message does not fit the prompt's token budget
 ├── TooManyError           a visitor does more within a minute than is allowed
 ├── TrainingDataError      training data that would teach the wrong thing
@@ -41,7 +41,7 @@ class KnowledgeError(SwitchboardError):
 
 
 class StorageError(SwitchboardError):
-    """What visitors store cannot be read or written at the moment."""
+    """What is stored cannot be read or written now: the disk is full or read-only, or a database is gone."""
 
 
 class MessageTooLongError(SwitchboardError):

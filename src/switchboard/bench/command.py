@@ -48,7 +48,7 @@ def measure(
 
     Raises SettingsError where the fast decoder or a peer's environment is missing.
     """
-    running = build(settings, report)
+    running = build(settings, report, strict=True)
     generator = running.switchboard.generator
     if not isinstance(generator, LocalGenerator) or not generator.fast:
         raise SettingsError("The fast decoder does not run this model on this machine, so there is nothing to compare.")

@@ -38,8 +38,7 @@ from switchboard.evaluation.score import Scored, summarize
 from switchboard.evaluation.statistics import paired
 from switchboard.modes import ABLATION, MODES, Mode
 from switchboard.progress import Report, quietly
-from switchboard.retrieval.asked import ASKED
-from switchboard.retrieval.documents import load_folder
+from switchboard.retrieval.documents import ASKED, load_folder
 from switchboard.settings import ROOT, Settings
 from switchboard.switch import Switchboard
 

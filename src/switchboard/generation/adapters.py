@@ -13,7 +13,7 @@ from peft import PeftModel
 from safetensors import SafetensorError, safe_open
 
 from switchboard.errors import AdapterError, first_line
-from switchboard.files import sha256_of
+from switchboard.files import damaged, sha256_of
 from switchboard.generation.decline import read_threshold
 from switchboard.generation.model import LoadedModel, same_base
 from switchboard.generation.replies import Replies, read_replies
@@ -49,18 +49,22 @@ def load_adapters(base: LoadedModel, folder: Path, wanted: Collection[str] = ())
     model: Any = base.model
     loaded: dict[str, str] = {}
     refused = {name: _missing(name) for name in wanted if not (folder / name / CONFIG).is_file()}
+    thresholds: dict[str, float | None] = {}
+    replies: dict[str, Replies | None] = {}
     for path in sorted(p.parent for p in folder.glob(f"*/{CONFIG}") if not _of_an_embedder(p)):
         try:
             check_adapter(path, base.identity)
             _check_tensors(path, base.model if not loaded else model.get_base_model())
+            thresholds[path.name] = read_threshold(path)
+            replies[path.name] = read_replies(path, base.tokenizer)
             model = _add(model, path, base.device, first=not loaded)
         except AdapterError as error:
             refused[path.name] = str(error)
         else:
             loaded[path.name] = sha256_of(path / WEIGHTS)[:12]
-    thresholds = {name: above for name in loaded if (above := read_threshold(folder / name)) is not None}
-    replies = {name: found for name in loaded if (found := read_replies(folder / name, base.tokenizer)) is not None}
-    return Adapters(model.eval(), loaded, refused, thresholds, replies)
+    decline_above = {name: above for name in loaded if (above := thresholds[name]) is not None}
+    brought = {name: found for name in loaded if (found := replies[name]) is not None}
+    return Adapters(model.eval(), loaded, refused, decline_above, brought)
 
 
 def wearing(model: Any, adapter: str | None) -> AbstractContextManager[object]:
@@ -81,7 +85,7 @@ def _of_an_embedder(config: Path) -> bool:
 
 
 def check_adapter(path: Path, identity: str) -> None:
-    """Raise AdapterError unless the folder holds a LoRA adapter in safetensors made for the base `identity`."""
+    """Raise AdapterError unless the folder holds an undamaged LoRA adapter in safetensors made for `identity`."""
     try:
         config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
         made_for = str(config["base_model_name_or_path"])
@@ -100,6 +104,8 @@ def check_adapter(path: Path, identity: str) -> None:
             f"The adapter '{path.name}' has no {WEIGHTS}, and nothing but safetensors is ever loaded. Train it with "
             f"`python -m switchboard train {path.name}`."
         )
+    if damaged(path / WEIGHTS):
+        raise AdapterError(_unfit(path, "its weights are not those that were trained"))
 
 
 def _check_tensors(path: Path, model: Any) -> None:
@@ -119,6 +125,8 @@ def _check_tensors(path: Path, model: Any) -> None:
                 fits = {"A.weight": (rank, layer.in_features), "B.weight": (layer.out_features, rank)}
                 if fits.get(matrix) != shape:
                     raise AdapterError(_unfit(path, f"{key} is {shape}"))
+                if not tensors.get_tensor(key).isfinite().all():
+                    raise AdapterError(_unfit(path, f"{key} holds numbers that are none"))
     except (SafetensorError, OSError, AttributeError) as error:
         raise AdapterError(_unfit(path, first_line(error))) from error
 

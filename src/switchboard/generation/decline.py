@@ -16,6 +16,8 @@ from typing import Any
 
 import torch
 
+from switchboard.errors import AdapterError, first_line
+
 DECLINE_FILE = "decline.json"
 
 
@@ -34,11 +36,21 @@ class DeclineRule:
 
 
 def read_threshold(adapter: Path) -> float | None:
-    """The threshold in an adapter's folder; None where there is none that can be read."""
+    """The threshold in an adapter's folder; None where it has none. Raises AdapterError where it cannot be read."""
     try:
         return float(json.loads((adapter / DECLINE_FILE).read_text(encoding="utf-8"))["log_probability"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except FileNotFoundError:
         return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise AdapterError(unreadable(adapter / DECLINE_FILE, error)) from error
+
+
+def unreadable(file: Path, error: Exception) -> str:
+    """Why an adapter is refused whose `file` cannot be read: without it, it would answer in another way."""
+    return (
+        f"The adapter '{file.parent.name}' has no readable {file.name} ({first_line(error)}). Restore the file, or "
+        f"train the adapter again with `python -m switchboard train {file.parent.name}`."
+    )
 
 
 @torch.inference_mode()

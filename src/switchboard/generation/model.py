@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +15,12 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GgufConfig
 
 from switchboard import assets
 from switchboard.errors import ModelError, first_line
-from switchboard.files import intact, replace_folder, write_manifest
+from switchboard.files import intact, making, replace_folder, write_manifest
 from switchboard.progress import Report
 from switchboard.settings import Quantization, Settings
 
@@ -77,7 +77,8 @@ class _Source:
 def load_model(settings: Settings, report: Report) -> LoadedModel:
     """Load the model that `settings` name, making its quantized copy if there is no intact one.
 
-    Raises ModelError that says what to do when the model cannot be had, or needs what this machine lacks.
+    Raises ModelError that says what to do when the model cannot be had, or needs what this machine lacks, and
+    StorageError where its quantized copy cannot be written.
     """
     _quieten()
     device, dtype, reasons = _choose_device()
@@ -88,7 +89,7 @@ def load_model(settings: Settings, report: Report) -> LoadedModel:
         model = _load(folder, dtype, device, _config_for(settings.quantization, dtype, folder))
         if settings.quantization == "nf4" and dtype == torch.float32:
             model = model.dequantize().float()
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         raise ModelError(
             f"The model '{settings.model}' cannot be loaded with quantization '{settings.quantization}': "
             f"{first_line(error)}. Name another one in SWITCHBOARD_MODEL, or set SWITCHBOARD_QUANTIZATION=none."
@@ -170,10 +171,12 @@ def _quantized(source: _Source, settings: Settings, report: Report) -> Path:
         return target
     if target.exists():
         report(f"The cached copy of {source.identity} is out of date or damaged: making it again ...")
-    with tempfile.TemporaryDirectory() as scratch:
+    with making(target, report) as scratch:
+        if intact(target, **facts):
+            return target  # another process has made it meanwhile
         dtype = torch.bfloat16  # of what stays unquantized; the same on every machine
-        full = source.folder or _convert_gguf(source, settings, Path(scratch), dtype, report)
-        made = Path(scratch) / "made"
+        full = source.folder or _convert_gguf(source, settings, scratch, dtype, report)
+        made = scratch / "made"
         if settings.quantization == "none":
             shutil.move(full, made)
         else:

@@ -21,6 +21,8 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
+from switchboard.errors import AdapterError
+from switchboard.generation.decline import unreadable
 from switchboard.generation.fast.states import States
 
 REPLIES_FILE = "replies.json"
@@ -88,16 +90,18 @@ class Choice:
 
 
 def read_replies(adapter: Path, tokenizer: Any) -> Replies | None:
-    """The replies in an adapter's folder; None where there are none that can be read."""
+    """The replies in an adapter's folder; None where it brings none. Raises AdapterError where they cannot be read."""
     try:
         row = json.loads((adapter / REPLIES_FILE).read_text(encoding="utf-8"))
         replies = [str(text) for text in row["replies"]]
         likely = [float(value) for value in row.get("priors", [])]
         if not replies or len(set(replies)) < len(replies) or (likely and len(likely) != len(replies)):
-            return None
+            raise ValueError("replies are missing or there twice, or their priors are not theirs")
         return Replies.of(replies, str(row["decline"]), float(row["margin"]), tokenizer, likely)
-    except (OSError, ValueError, KeyError, TypeError):
+    except FileNotFoundError:
         return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise AdapterError(unreadable(adapter / REPLIES_FILE, error)) from error
 
 
 @torch.inference_mode()

@@ -26,14 +26,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from switchboard.errors import KnowledgeError
+from switchboard.errors import first_line
 from switchboard.progress import Report
+from switchboard.retrieval.documents import ASKED
 from switchboard.retrieval.embedding import Embedder, Vectors
 from switchboard.retrieval.focus import Place, parts_or_whole
 from switchboard.retrieval.store import PassageStore
 from switchboard.types import Passage
 
-ASKED = "asked.jsonl"
 SOFT = 0.03
 """How soft the maximum over known questions is. On the development questions 0.03 told covered from uncovered best
 (area under the curve .953; the nearest alone .950, the mean of four .944)."""
@@ -183,10 +183,10 @@ class AskedQuestions:
         self._store.close()
 
 
-def read_asked(folder: Path) -> list[Asked]:
+def read_asked(folder: Path, report: Report) -> list[Asked]:
     """The questions in a knowledge folder's `asked.jsonl`, none if there is no such file.
 
-    Raises KnowledgeError with the line that is no question.
+    A line that is no question is reported and left out, so that it does not take the others down.
     """
     path = folder / ASKED
     if not path.is_file():
@@ -200,10 +200,11 @@ def read_asked(folder: Path) -> list[Asked]:
             heading, answer = (str(row.get(name, "")) for name in ("heading", "answer"))
             source = None if row["source"] is None else str(row["source"])
             asked.append(Asked(str(row["question"]), source, heading, answer, row.get("talk") is True))
-        except (ValueError, KeyError, TypeError) as error:
-            raise KnowledgeError(
-                f"{path}:{number} must be an object with a question and a source ({error}); mend or remove the line."
-            ) from error
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            report(
+                f"Left out: {path}:{number} must be an object with a question and a source ({first_line(error)}); "
+                "mend or remove the line."
+            )
     return asked
 
 
@@ -233,13 +234,14 @@ def open_asked(
     if not any(place for _, place in usable):
         return None
     digest = hashlib.sha256("\n".join(row.question for row, _ in usable).encode()).hexdigest()[:16]
-    store = store_of(f"{embedder.identity}; questions {digest}", lambda _: None)
+    store = store_of(f"{embedder.identity}; questions {digest}", report)
     for begin in (store.count(), 0):  # all of them again where some are missing after the first time
         if store.count() < len(usable):
             for start in range(begin, len(usable), _AT_ONCE):
                 part = [row.question for row, _ in usable[start : start + _AT_ONCE]]
                 store.add([str(start + n) for n in range(len(part))], embedder.embed_queries(part))
                 report(f"Embedding known questions: {start + len(part):,} of {len(usable):,} ...")
+    store.seal()
     return AskedQuestions(store, [place for _, place in usable], talk, [row for row, _ in usable])
 
 

@@ -23,6 +23,8 @@ from switchboard.types import Document
 Loader = Callable[[str, bytes], Document]
 """Takes the file's path below the knowledge folder and its bytes; raises KnowledgeError that names the file."""
 
+ASKED = "asked.jsonl"
+"""What holds known questions in a knowledge folder, see asked.py: no document, and no mistake."""
 _FRONT_MATTER = re.compile(r"---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 _FIRST_HEADING = re.compile(r"^# +(.+)$", re.MULTILINE)
 _MAX_FRONT_MATTER = 10_000
@@ -34,13 +36,13 @@ def load_folder(folder: Path, report: Report = to_stderr) -> list[Document]:
     """Read every document below `folder`, sorted by source.
 
     A file that cannot be read is reported with its reason and left out, so that it does not take the others down.
-    Hidden files are passed over. Raises KnowledgeError if there is no such folder.
+    Hidden files, and the one of known questions, are passed over. Raises KnowledgeError if there is no such folder.
     """
     if not folder.is_dir():
         raise KnowledgeError(f"There is no folder {folder}. Name one that holds documents in SWITCHBOARD_KNOWLEDGE.")
     documents = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts) or path == folder / ASKED:
             continue
         try:
             documents.append(load_file(path, folder))

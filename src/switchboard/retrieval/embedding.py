@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from switchboard import assets
 from switchboard.compute import compute
@@ -174,7 +175,7 @@ def _load(folder: Path) -> Any:
             trust_remote_code=False,
             model_kwargs={"use_safetensors": True},
         )
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, SafetensorError) as error:
         raise ModelError(
             f"The embedder in {folder} cannot be loaded ({first_line(error)}). Set SWITCHBOARD_EMBEDDER to a folder or "
             "Hub id of a sentence-transformers model, or to 'packaged'."

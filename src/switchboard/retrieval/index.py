@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 from filelock import FileLock, Timeout
 
 from switchboard.errors import KnowledgeError
+from switchboard.files import storing
 from switchboard.progress import Report
 from switchboard.retrieval.asked import AskedQuestions, open_asked, read_asked
 from switchboard.retrieval.chunking import MAX_TOKENS, METHOD, chunk
@@ -26,7 +28,7 @@ from switchboard.retrieval.part_vectors import PartVectors, open_parts
 from switchboard.retrieval.search import DEFAULT_THRESHOLD, Rankings, Searcher, search_passages, threshold_for
 from switchboard.retrieval.server import ChromaServer, ServerStore
 from switchboard.retrieval.shared import SharedDocuments
-from switchboard.retrieval.store import PassageStore, StoredDocument
+from switchboard.retrieval.store import NOT_SEARCHED, PassageStore, StoredDocument
 from switchboard.types import Document, Passage, SearchResult
 
 _DOCUMENTS_AT_ONCE = 32
@@ -126,7 +128,7 @@ class KnowledgeIndex:
         `edits` are laid over the folder's documents. With a `server` the vectors are there, shared with whoever has the
         same folder. `threshold` None takes the one calibrated for the embedder; a `reranker` takes its place. What was
         killed half-way is healed here. Raises KnowledgeError if there is no such folder, another process is building
-        the index and does not finish, or the server does not answer.
+        the index and does not finish, or the server does not answer, and StorageError if it cannot be written.
         """
         shipped = load_folder(folder, report)
         documents = {document.source: document for document in (edits.over(shipped, report) if edits else shipped)}
@@ -140,7 +142,8 @@ class KnowledgeIndex:
         with _building(data):
             store = store_of("", _made_with(embedder), report)
             passages = _synchronise(store, documents, embedder, report)
-            asked = open_asked(read_asked(folder), passages, partial(store_of, "-asked"), embedder, report)
+            store.seal()
+            asked = open_asked(read_asked(folder, report), passages, partial(store_of, "-asked"), embedder, report)
             parts = open_parts(passages, data / "index" / f"{name_of(folder)}-parts.npz", embedder, report)
         added = documents.keys() - {document.source for document in shipped}
         asked = _with_more(asked, store, [p.id for p in passages if p.source in added])
@@ -221,6 +224,7 @@ class KnowledgeIndex:
         with _building(data):
             assert isinstance(self._store, PassageStore)
             passages = _synchronise(self._store, by_source, self._embedder, report)
+            self._store.seal()
         asked = self._asked
         changed = {s for s, one in by_source.items() if s not in self.documents or self.documents[s] != one}
         for source in changed | (self.documents.keys() - by_source.keys()):
@@ -263,6 +267,39 @@ def _with_more(asked: AskedQuestions | None, store: VectorStore, ids: Sequence[s
     return asked.with_more(np.array(list(store.vectors(ids).values()), np.float32))
 
 
+class MissingIndex(KnowledgeIndex):
+    """Stands in for an index that cannot be had: there is nothing in it, and a search raises KnowledgeError."""
+
+    documents: Mapping[str, Document] = MappingProxyType({})
+    passages = ()
+
+    def __init__(self) -> None:
+        """Opens nothing."""
+
+    def search(self, _query: str, _k: int) -> SearchResult:
+        """Raises KnowledgeError."""
+        raise KnowledgeError(NOT_SEARCHED)
+
+    def inspect(self, query: str, k: int) -> tuple[Rankings, SearchResult]:
+        """Raises KnowledgeError."""
+        return Rankings((), (), (), {}), self.search(query, k)
+
+    def with_documents(self, _changed: Sequence[Document], _removed: Collection[str] = ()) -> KnowledgeIndex:
+        """Raises KnowledgeError."""
+        raise KnowledgeError(NOT_SEARCHED)
+
+    def small_talk(self, _message: str) -> str:
+        """None is known."""
+        return ""
+
+    def describe(self) -> str:
+        """What there is to say about it."""
+        return "not to be had: RAG and Combined do not answer"
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 def _limit(embedder: Embedder) -> int:
     return min(MAX_TOKENS, embedder.max_tokens)
 
@@ -274,10 +311,11 @@ def _made_with(embedder: Embedder) -> str:
 @contextmanager
 def _building(data: Path) -> Iterator[None]:
     """While this lasts nobody else changes the index below `data`."""
-    data.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(data / "index.lock", timeout=_LOCK_SECONDS):
-            yield
+        with storing(data):
+            data.mkdir(parents=True, exist_ok=True)
+            with FileLock(data / "index.lock", timeout=_LOCK_SECONDS):
+                yield
     except Timeout as error:
         raise KnowledgeError(
             f"Another process has been building the index in {data} for {_LOCK_SECONDS} seconds. "

@@ -10,7 +10,7 @@ from pathlib import Path
 from switchboard.errors import KnowledgeError, StorageError, SwitchboardError
 from switchboard.progress import Report
 from switchboard.retrieval.documents import load_folder, read_document
-from switchboard.retrieval.index import KnowledgeIndex
+from switchboard.retrieval.index import KnowledgeIndex, MissingIndex
 from switchboard.retrieval.shared import SharedDocuments
 from switchboard.types import Document
 
@@ -27,21 +27,35 @@ class Knowledge:
         edits: SharedDocuments,
         opened: Callable[[SharedDocuments | None], KnowledgeIndex],
         report: Report,
+        patient: bool = False,
     ) -> None:
         """`opened` opens the index of `folder` with the edits over it, below `data`; without them where they cannot
-        be read, until `watch` finds that they can."""
+        be read, until `watch` finds that they can. An index that cannot be had raises what `opened` raises, or is tried
+        again by a `patient` one's `watch`."""
         self._folder = folder
         self._data = data
         self._edits = edits
         self._report = report
         self._changing = threading.Lock()
+        self._opened = opened
         self._state: str | None = None
+        self.current: KnowledgeIndex = MissingIndex()
         try:
             self._state = edits.state()
-            self.current = opened(edits)
         except StorageError as error:
             report(f"{error} Until then the knowledge folder is searched as it is.")
-            self.current = opened(None)
+        try:
+            self.current = opened(edits if self._state is not None else None)
+        except SwitchboardError as error:
+            if not patient:
+                raise
+            self._state = None
+            report(f"RAG and Combined cannot answer: {error}")
+
+    @property
+    def missing(self) -> bool:
+        """Whether there is no index, so that nothing can be searched."""
+        return isinstance(self.current, MissingIndex)
 
     def add(self, source: str, data: bytes) -> Document:
         """Add a file for everybody, or replace the one of its name, and index it.
@@ -86,6 +100,9 @@ class Knowledge:
         """Index what has changed in the folder and among the edits. Raises KnowledgeError and StorageError."""
         with self._changing:
             state = self._edits.state()
+            if self.missing:
+                self.current, self._state = self._opened(self._edits), state
+                return
             documents = self._edits.over(load_folder(self._folder, self._report), self._report)
             self.current = self.current.renewed(documents, self._data, self._report)
             self._state = state

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch.nn import functional
 
 from switchboard.compute import compute
 from switchboard.errors import AdapterError, first_line
+from switchboard.files import damaged
 from switchboard.retrieval.embedding import Vectors
 from switchboard.retrieval.judge import read_judge
 from switchboard.retrieval.packed_bert import PackedBert
@@ -38,10 +40,12 @@ class CrossEncoder:
     def __init__(self, embedder: Path, adapter: Path) -> None:
         """Load both folders. Raises AdapterError where the adapter does not fit the embedder."""
         try:
+            if damaged(adapter / "adapter_model.safetensors"):
+                raise ValueError("its weights are not those that were trained")
             self.judge = read_judge(adapter)
             self._tokenizer, model = load(embedder, adapter)
             self._model = PackedBert(model.bfloat16() if torch.cpu._is_avx512_bf16_supported() else model)
-        except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
             raise AdapterError(
                 f"The reranker in {adapter} cannot be put on the embedder ({first_line(error)}). Remove the folder to "
                 "rank by similarity alone."

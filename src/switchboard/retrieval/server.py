@@ -80,6 +80,12 @@ class ServerStore(PassageStore):
         if len(ids):
             self._ask("query", query_embeddings=vectors[:1], n_results=1, include=[])
 
+    def seal(self) -> None:
+        """Nothing: the files are the server's."""
+
+    def unseal(self) -> None:
+        """Nothing, likewise."""
+
     def close(self) -> None:
         """Release the connections; the store cannot be used after that."""
         for client in self._clients.values():

@@ -1,12 +1,14 @@
-"""Vectors on disk, in a Chroma collection; this and server.py are the only modules that know Chroma."""
+"""Vectors on disk, in a Chroma collection; the only module that knows Chroma."""
 
 from __future__ import annotations
 
 import logging
 import re
 import shutil
-import time
-from collections.abc import Collection, Mapping, Sequence
+import subprocess
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,8 @@ import numpy as np
 from chromadb.api.shared_system_client import SharedSystemClient
 from chromadb.config import Settings as ChromaSettings
 
-from switchboard.errors import KnowledgeError, first_line
+from switchboard.errors import KnowledgeError, StorageError, first_line
+from switchboard.files import MANIFEST, aside_of, intact, is_of_the_disk, write_manifest
 from switchboard.progress import Report
 from switchboard.retrieval.embedding import Vectors
 from switchboard.types import Passage
@@ -25,8 +28,14 @@ _COLLECTION = "passages"
 HNSW = {"space": "cosine", "ef_construction": 200, "ef_search": 200, "max_neighbors": 32}
 """Wide enough that the approximate search finds what an exact one does; see retrieve-eval."""
 _AT_ONCE = 2000
-_WHOLE = re.compile(r"locked|busy|full|read-?only|permission|unable to open", re.IGNORECASE)
-"""What SQLite says of a database that is not damaged, but cannot be used at the moment."""
+_BUSY = re.compile(r"locked|busy", re.IGNORECASE)
+"""What SQLite says of a database that somebody else is writing to."""
+_TRY = f"import sys; sys.path.insert(0, sys.argv[1]); from {__name__} import try_opening; try_opening(sys.argv[2])"
+_TRY_SECONDS = 120
+_ROOM = 1 << 20
+"""Bytes that must be left on the disk after writing."""
+NOT_SEARCHED = "The documents cannot be searched now. Fine-tuned still answers; whoever runs this can start it again."
+"""What a visitor is told of an index that is not to be had."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -56,23 +65,36 @@ class PassageStore:
         """Open the store, or make it. `made_with` names the embedder and the chunking.
 
         A store made with something else is emptied, as its vectors cannot be compared; a damaged one is set aside,
-        beside `folder`, and a new one made. Both are reported. Raises KnowledgeError when it cannot be opened for a
+        beside `folder`, and a new one made. Both are reported. Raises StorageError when it cannot be opened for a
         reason that leaves it whole: no permission, no space, in use.
         """
         self._folder = folder
         self._made_with = made_with
-        try:
-            self._open(report)
-            self._check()
-        except Exception as error:
-            _LOG.debug("The index in %s cannot be read", folder, exc_info=True)
-            if isinstance(error, OSError) or _WHOLE.search(str(error)):
-                raise KnowledgeError(
-                    f"The index in {folder} cannot be opened ({first_line(error)}). See that "
-                    "it can be written, that there is space, and that no other program holds it; then start again."
-                ) from error
-            self._set_aside(error, report)
-            self._open(report)
+        with self._plainly():
+            if folder.exists() and not self._unharmed():
+                self._set_aside("its files are not as they were written", report)
+            sealed = (folder / MANIFEST).exists()
+            (folder / MANIFEST).unlink(missing_ok=True)
+            try:
+                self._open(report)
+                self._check(sealed)
+            except Exception as error:
+                _LOG.debug("The index in %s cannot be read", folder, exc_info=True)
+                if is_of_the_disk(error) or _BUSY.search(str(error)):
+                    raise
+                self._set_aside(type(error).__name__, report)
+                self._open(report)
+
+    def seal(self) -> None:
+        """Note the files' digests, once all is written: the next one to open the store can tell damage by them.
+
+        Chroma keeps no digests of its own: it crashes the process over some damaged files, and searches others. Nor
+        does it notice that a full disk took only half of a file, so there is no seal where there is no room left: it
+        is as good without, and the next start takes a second more to read all of it.
+        """
+        with suppress(OSError):
+            if shutil.disk_usage(self._folder).free >= _ROOM:
+                write_manifest(self._folder)
 
     def documents(self) -> dict[str, StoredDocument]:
         """What is stored, by source."""
@@ -99,12 +121,14 @@ class PassageStore:
 
     def add(self, ids: Sequence[str], vectors: Vectors, rows: Sequence[Mapping[str, Any]] | None = None) -> None:
         """Store vectors of length 1 under their ids."""
+        self.unseal()
         for part in _parts(len(ids)):
             metadatas = list(rows[part]) if rows else None
             self._ask("upsert", ids=list(ids[part]), embeddings=vectors[part], metadatas=metadatas)
 
     def delete(self, ids: Collection[str]) -> None:
         """Forget vectors; ids that are not stored are passed over."""
+        self.unseal()
         doomed = sorted(ids)
         for part in _parts(len(doomed)):
             self._ask("delete", ids=doomed[part])
@@ -130,9 +154,15 @@ class PassageStore:
         """Release the files; the store cannot be used after that."""
         self._client.close()
 
-    def _ask(self, method: str, quick: bool = False, **arguments: Any) -> Any:  # noqa: ARG002 - only a server is slow
-        """Call a method of the collection; `quick` where a visitor waits."""
-        return getattr(self._collection, method)(**arguments)
+    def unseal(self) -> None:
+        """Say that the files are being changed: until they are sealed again nobody goes by their digests."""
+        with self._plainly():
+            (self._folder / MANIFEST).unlink(missing_ok=True)
+
+    def _ask(self, method: str, quick: bool = False, **arguments: Any) -> Any:
+        """Call a method of the collection. Raises StorageError, or KnowledgeError where a visitor waits: `quick`."""
+        with self._searching() if quick else self._plainly():
+            return getattr(self._collection, method)(**arguments)
 
     def _open(self, report: Report) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -152,23 +182,68 @@ class PassageStore:
             _COLLECTION, metadata=made_with, configuration={"hnsw": HNSW}, embedding_function=None
         )
 
-    def _check(self) -> None:
-        """Read all rows and search once, as damage shows only then."""
+    def _check(self, sealed: bool) -> None:
+        """Read all rows, and all vectors where they were not sealed, and search once: damage shows only then."""
         rows = self._collection.get(include=["metadatas"])
         if rows["ids"]:
-            (vector,) = self.vectors(rows["ids"][:1]).values()
-            if not self.nearest(vector, 1):
+            looked_at = rows["ids"][:1] if sealed else rows["ids"]
+            first = self._collection.get(ids=looked_at, include=["embeddings"])["embeddings"][:1]
+            if not self._collection.query(query_embeddings=first, n_results=1, include=["distances"])["ids"][0]:
                 raise ValueError("the index finds nothing of what it holds")
 
-    def _set_aside(self, error: Exception, report: Report) -> None:
+    def _unharmed(self) -> bool:
+        """Whether the files may be opened: they are as they were sealed or, where their writing was cut short and they
+        are not sealed, a process of its own has opened them and lived."""
+        if not self._folder.is_dir():
+            return False
+        if (self._folder / MANIFEST).exists():
+            return intact(self._folder)
+        if not any(self._folder.iterdir()):
+            return True
+        command = [sys.executable, "-c", _TRY, str(Path(__file__).parents[2]), str(self._folder)]
+        try:
+            tried = subprocess.run(command, capture_output=True, check=False, timeout=_TRY_SECONDS)
+        except subprocess.TimeoutExpired:
+            return False
+        return tried.returncode >= 0  # below 0 is the signal that killed it
+
+    def _set_aside(self, why: str, report: Report) -> None:
         if hasattr(self, "_client"):
             self._client.close()
         # Chroma keeps a client that failed to start, and would hand it out again for the same folder.
         getattr(SharedSystemClient, "_identifier_to_system", {}).pop(str(self._folder), None)
-        aside = self._folder.with_name(f"{self._folder.name}-damaged-{time.strftime('%Y%m%d-%H%M%S')}")
-        shutil.rmtree(aside, ignore_errors=True)
+        aside = aside_of(self._folder)
         self._folder.rename(aside)
-        report(f"The index cannot be read ({type(error).__name__}): it is set aside in {aside} and built anew.")
+        report(f"The index cannot be read ({why}): it is set aside in {aside} and built anew.")
+
+    @contextmanager
+    def _plainly(self) -> Iterator[None]:
+        """Raise StorageError, which says what to do, for whatever Chroma or the disk raises."""
+        try:
+            yield
+        except Exception as error:
+            raise StorageError(
+                f"The index in {self._folder} cannot be used ({first_line(error)}). See that it can be written, that "
+                "there is space, and that no other program holds it; then start again."
+            ) from error
+
+    @contextmanager
+    def _searching(self) -> Iterator[None]:
+        """Raise KnowledgeError, which a visitor may read, for whatever Chroma raises."""
+        try:
+            yield
+        except Exception as error:
+            _LOG.exception("The index in %s cannot be searched", self._folder)
+            raise KnowledgeError(NOT_SEARCHED) from error
+
+
+def try_opening(folder: str) -> None:
+    """Read all that Chroma has in a folder, to find out whether that kills the process."""
+    client = chromadb.PersistentClient(folder, settings=ChromaSettings(anonymized_telemetry=False))
+    for collection in client.list_collections():
+        rows = collection.get(include=["embeddings"])
+        for start in range(0, len(rows["ids"]), _AT_ONCE):
+            collection.query(query_embeddings=rows["embeddings"][start : start + 1], n_results=1)
 
 
 def _parts(count: int) -> list[slice]:

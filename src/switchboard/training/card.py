@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from switchboard.evaluation.costs import trainings_of
+from switchboard.files import drop_checksum, write_checksum
 from switchboard.generation.adapters import CONFIG, WEIGHTS
 from switchboard.generation.model import LoadedModel
 from switchboard.generation.replies import REPLIES_FILE
@@ -35,7 +36,7 @@ class Result:
 
 
 def write_results(result: Result, made: Path, folder: Path) -> None:
-    """Complete `made`, which holds the weights, and move its files into the adapter's `folder`, weights last."""
+    """Complete `made`, which holds the weights, and move its files into the adapter's `folder`, their digest last."""
     made.mkdir(parents=True, exist_ok=True)
     numbers: dict[str, Any] = {"counts": result.counts, "epochs": result.recipe.epochs, "losses": result.rows}
     if result.recipe.start:
@@ -46,6 +47,7 @@ def write_results(result: Result, made: Path, folder: Path) -> None:
     _draw(result.rows, made / "loss.png", result.name)
     (made / "README.md").write_text(_card(result), encoding="utf-8")
     folder.mkdir(parents=True, exist_ok=True)
+    drop_checksum(folder / WEIGHTS)
     for file in ("loss.json", "loss.png", "README.md", REPLIES_FILE, CONFIG, WEIGHTS):
         if not (made / file).is_file():
             (folder / file).unlink(missing_ok=True)  # replies of weights that are no more
@@ -53,6 +55,7 @@ def write_results(result: Result, made: Path, folder: Path) -> None:
         staged = folder / f".{file}.new"
         shutil.copyfile(made / file, staged)
         os.replace(staged, folder / file)
+    write_checksum(folder / WEIGHTS)
 
 
 def _draw(rows: list[dict[str, float]], path: Path, name: str) -> None:

@@ -15,9 +15,8 @@ from pathlib import Path
 
 from switchboard.progress import quietly, to_stderr
 from switchboard.prompts import declined
-from switchboard.retrieval.asked import ASKED
 from switchboard.retrieval.chunking import chunk
-from switchboard.retrieval.documents import load_folder
+from switchboard.retrieval.documents import ASKED, load_folder
 from switchboard.settings import Settings
 from switchboard.training.data import read_records
 from switchboard.training.facts import WORDINGS, read_facts

@@ -30,6 +30,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from switchboard.evaluation.questions import read_questions
+from switchboard.files import drop_checksum, write_checksum
 from switchboard.followups import search_query
 from switchboard.generation.adapters import CONFIG, WEIGHTS
 from switchboard.progress import quietly, to_stderr
@@ -208,8 +209,10 @@ def train(folder: Path, groups: Sequence[Group], target: Path) -> None:
         # PEFT writes a card as well, which would take the place of ours.
         model.half().save_pretrained(made)
         target.mkdir(parents=True, exist_ok=True)
+        drop_checksum(target / WEIGHTS)
         for name in (CONFIG, WEIGHTS):
             shutil.copyfile(Path(made) / name, target / name)
+        write_checksum(target / WEIGHTS)
 
 
 def _length(group: Group) -> int:

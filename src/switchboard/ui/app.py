@@ -19,7 +19,7 @@ from switchboard.retrieval.formats import MAX_BYTES
 from switchboard.settings import Settings
 from switchboard.switch import Switchboard
 from switchboard.types import LIMITS, Answer, GenerationSettings, Message, Retriever, SearchResult
-from switchboard.ui.advice import advice_page
+from switchboard.ui.advice import advice_page, verdict
 from switchboard.ui.api import add_api
 from switchboard.ui.change import change_page
 from switchboard.ui.chat import AnswerFunction, ChatEvents, Parts, memory_of
@@ -136,7 +136,7 @@ def create_app(running: Running, answer: AnswerFunction | None = None) -> gr.Blo
         gr.HTML(head_of("change", company), elem_id="masthead", **_bare("masthead"))
         changing, shown = change_page(answer, running, html["board"], queue, limits)
         change.load(changing.open_first, None, shown, show_progress="hidden", api_visibility="private")
-    report = read_report(running.settings.report)
+    report = read_report(running.settings.report, also=lambda report: verdict(report, {}, {}))
     with app.route("Results", "/results"):
         _results_page(company, report)
     with app.route("Which one?", "/choose"):

@@ -94,7 +94,7 @@ class ChangeEvents:
         choices = [(document.title, source) for source, document in sorted(documents.items(), key=_title)]
         first = ARTICLE if ARTICLE in documents else choices[0][1] if choices else None
         if first is None:
-            return {self._parts.said: _note("The knowledge base is empty: there is nothing to change.")}
+            return {self._parts.said: _note("There are no articles to change at the moment.")}
         text = self._running.index.document(first).text
         return {
             self._parts.article: gr.update(choices=choices, value=first),

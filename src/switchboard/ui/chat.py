@@ -54,6 +54,8 @@ class Host(Protocol):
 class Searched(Protocol):
     """A visitor's documents."""
 
+    @property
+    def expired(self) -> bool: ...
     def over(self, index: Any) -> Retriever: ...
 
 
@@ -182,7 +184,7 @@ class ChatEvents:
                 self._limits.count("turns", visitor_of(request))
                 settings = talk.settings_from(passages, temperature, max_tokens)
                 drawn = 0.0
-                over = mine.over(self._running.index) if mine else None
+                over = mine.over(self._running.index) if mine and not mine.expired else None
                 answers = self._answer(conversation.messages(), turn.mode, settings, over)
                 with closing(until(lambda: self._stops.stopped(turn.id), answers)) as wanted:
                     for answer in wanted:

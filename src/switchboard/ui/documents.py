@@ -29,12 +29,21 @@ from switchboard.ui.chat import OUR_FAULT, Update
 from switchboard.ui.document_list import bad, busy, good, is_bad, listed, said, seen
 from switchboard.ui.frame import drawer_head
 from switchboard.ui.markup import plain
-from switchboard.ui.shelf import MOST_DOCUMENTS, YOURS, Index, Knowledge, Mine, add_own, add_shared, zipped
+from switchboard.ui.shelf import (
+    MOST_DOCUMENTS,
+    SECONDS,
+    YOURS,
+    Index,
+    Knowledge,
+    Mine,
+    add_own,
+    add_shared,
+    unexpired,
+    zipped,
+)
 from switchboard.ui.sources import opened_document
 from switchboard.ui.visitors import visitor_of
 
-SECONDS = 3600
-"""How long a visitor's documents stay, and how long the staff is logged in."""
 _GUESS_SECONDS = 1.0
 """What a wrong password costs. One is looked at at a time, so nobody tries more than 86,400 a day."""
 _LONGEST_QUERY = 2000
@@ -171,7 +180,7 @@ class DocumentEvents:
 
     def remove(self, mine: Mine | None, staff: bool, event: gr.EventData) -> Update:
         """Take one of the visitor's documents away, or, as the staff, one of everybody's."""
-        source = str(getattr(event, "source", ""))
+        source, mine = str(getattr(event, "source", "")), unexpired(mine)
         if mine and source in mine.files:
             title = mine.index.document(source).title
             smaller = mine.without(source, self._running.knowledge.current)
@@ -209,7 +218,7 @@ class DocumentEvents:
 
     def open(self, mine: Mine | None, event: gr.EventData) -> Update:
         """One of the visitor's documents, for the dialog, with the passage from `start` to `end` marked."""
-        source = str(getattr(event, "source", ""))
+        source, mine = str(getattr(event, "source", "")), unexpired(mine)
         try:
             if not mine or source not in mine.files:
                 raise KnowledgeError("This document is no longer there.")
@@ -222,7 +231,7 @@ class DocumentEvents:
 
     def export(self, mine: Mine | None, staff: bool = False) -> Update:
         """The visitor's files as a zip archive; as the staff, everybody's."""
-        knowledge = self._running.knowledge
+        knowledge, mine = self._running.knowledge, unexpired(mine)
         try:
             files = (
                 {source: knowledge.file(source) for source in knowledge.current.documents}
@@ -302,6 +311,7 @@ class DocumentEvents:
         return line, grown
 
     def _file(self, source: str, mine: Mine | None, staff: bool) -> bytes:
+        mine = unexpired(mine)
         if mine and source in mine.files:
             return mine.files[source]
         if not staff:
@@ -309,11 +319,11 @@ class DocumentEvents:
         return self._running.knowledge.file(source)
 
     def _index(self, mine: Mine | None) -> Index:
-        shared = self._running.knowledge.current
+        shared, mine = self._running.knowledge.current, unexpired(mine)
         return mine.over(shared) if mine else shared
 
     def _list(self, mine: Mine | None, staff: bool) -> str:
-        index = self._running.knowledge.current
+        index, mine = self._running.knowledge.current, unexpired(mine)
         own: Sequence[Document] = mine.documents if mine else ()
         changes: Mapping[str, bool] | None = None
         if staff:

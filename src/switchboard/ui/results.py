@@ -25,6 +25,7 @@ _NOTES = {
     "cited_right": "Of the answerable questions, where passages are read. More is better.",
 }
 _MOST_SHOWN = 400
+_NOTHING = "<p>There is nothing behind this.</p>"
 _THOUSANDS = 1000
 
 
@@ -43,15 +44,16 @@ _COUNTS: dict[str, tuple[Callable[[Report], bool], str]] = {
 _BAD = {"wrongly_declined", "wrong_figures"}
 
 
-def read_report(file: Path) -> Report | None:
-    """The report in a file; None where there is none that can be read."""
+def read_report(file: Path, also: Callable[[Report], object] = lambda _: None) -> Report | None:
+    """The report in a file; None where there is none that can be read, or shown here and by whoever `also` shows it."""
     try:
         report: Report = json.loads(file.read_text(encoding="utf-8"))
         results(report)
+        also(report)
         return report
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, StopIteration):
+    except Exception:  # noqa: BLE001 - whatever is wrong in it, the pages do without
         _log.warning("%s is no report that this version can show; evaluate --all makes a new one.", file)
         return None
 
@@ -83,11 +85,19 @@ def behind(report: Report | None, mode: str, about: str) -> str:
 
     Those that count against the mode come first.
     """
+    try:
+        return _behind(report, mode, about)
+    except Exception:  # noqa: BLE001 - whatever is wrong in the report, nobody sees the trace
+        _log.exception("The report's answers cannot be shown.")
+        return _NOTHING
+
+
+def _behind(report: Report | None, mode: str, about: str) -> str:
     if report is None or mode not in report["modes"]:
-        return "<p>There is nothing behind this.</p>"
+        return _NOTHING
     measure, _, stratum = about.partition("/")
     if measure not in _COUNTS:
-        return "<p>There is nothing behind this.</p>"
+        return _NOTHING
     counts, verdict = _COUNTS[measure]
     searches = report["modes"][mode]["searches"]
     rows = [

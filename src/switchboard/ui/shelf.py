@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import logging
+import time
 import zipfile
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Protocol
 from weakref import WeakSet
@@ -32,6 +33,8 @@ MOST_HELD = 400_000_000
 """Bytes of all visitors' files together: what they take of the memory has an end, however many there are."""
 _HELD: WeakSet[Mine] = WeakSet()
 """What visitors hold at the moment, to be counted and nothing else."""
+SECONDS = 3600
+"""How long they stay."""
 _log = logging.getLogger(__name__)
 
 
@@ -67,9 +70,15 @@ class Mine:
     index: Index
     documents: tuple[Document, ...]
     files: Mapping[str, bytes]
+    since: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         _HELD.add(self)
+
+    @property
+    def expired(self) -> bool:
+        """Whether their time is over, whatever the clock on the wall says, by which Gradio lets go of them."""
+        return time.monotonic() - self.since > SECONDS
 
     @property
     def size(self) -> int:
@@ -87,8 +96,14 @@ class Mine:
         return Mine(self.over(index).with_documents([], [source]), left, files) if left else None
 
 
+def unexpired(mine: Mine | None) -> Mine | None:
+    """A visitor's documents, as long as they stay."""
+    return None if mine and mine.expired else mine
+
+
 def add_own(name: str, data: bytes, mine: Mine | None, shared: Index) -> tuple[str, Mine | None]:
     """What became of one document, in a line, and the visitor's documents with it, or as they were."""
+    mine = unexpired(mine)
     index = mine.over(shared) if mine else shared
     source = f"{YOURS}{name}"
     try:
