@@ -98,8 +98,8 @@ class Database:
         """Mend a damaged file, when this process first opens it and after damage was met."""
         file.parent.mkdir(parents=True, exist_ok=True)
         if file not in _whole:
-            made = [str(CreateTable(table).compile(dialect=self._engine.dialect)) for table in tables.sorted_tables]
-            mend(file, made)
+            made = [CreateTable(table, if_not_exists=True) for table in tables.sorted_tables]
+            mend(file, [str(statement.compile(dialect=self._engine.dialect)) for statement in made])
             _whole.add(file)
 
     def _make(self, opened: Connection, tables: MetaData) -> None:
