@@ -58,6 +58,7 @@ def test_search(client: Client) -> None:
         ({"passages": 99}, "passages is 99"),
         ({"history": [{"role": "assistant", "content": "Hi"}]}, "beginning with the user"),
         ({"question": "  "}, "There is no question"),
+        ({"question": "why " * 2500}, "question has 10,000 characters and at most 8,000 fit"),
         ({"question": "crash", "mode": "fine-tuned"}, "Something went wrong on our side"),
     ],
 )
