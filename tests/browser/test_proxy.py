@@ -151,8 +151,11 @@ def test_figures_and_large_bodies_do_not_pass(echo: tuple[Proxy, list[ThreadingH
     proxy, _ = echo
     assert httpx.get(f"{proxy.url}/metrics").status_code == 404
     upload = f"{proxy.url}/gradio_api/upload"
-    assert httpx.post(upload, files={"files": b"x" * 10_000_000}).status_code == 200
-    assert httpx.post(upload, files={"files": b"x" * 11_000_000}).status_code == 413
+    assert httpx.post(upload, files={"files": b"x" * 70_000_000}, timeout=30).status_code == 200
+    assert httpx.post(upload, files={"files": b"x" * 90_000_000}, timeout=30).status_code == 413
+    join = f"{proxy.url}/gradio_api/queue/join"
+    assert httpx.post(join, content=b"x" * 4_000_000).status_code == 200
+    assert httpx.post(join, content=b"x" * 5_000_000).status_code == 413
 
 
 def test_each_browser_has_its_replica_and_keeps_it_when_another_dies(
