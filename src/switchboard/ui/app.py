@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import gradio as gr
+from fastapi.responses import PlainTextResponse
 
 from switchboard.feedback import FeedbackStore
+from switchboard.files import is_of_the_disk
 from switchboard.modes import DEFAULT_MODE, MODES
 from switchboard.retrieval.formats import MAX_BYTES
 from switchboard.settings import Settings
@@ -37,6 +40,7 @@ _CONCURRENT_ANSWERS = 16
 _LONGEST_LINE = 64
 """How many turns may wait; whoever comes after them is told to try again."""
 _DEFAULTS = GenerationSettings()
+_log = logging.getLogger(__name__)
 
 
 class Running(Protocol):
@@ -139,6 +143,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "mcp_server": True,
         "allowed_paths": [],
         "max_file_size": MAX_BYTES,
+        "app_kwargs": {"exception_handlers": {OSError: _no_room}},
         "ssr_mode": False,
         "show_error": False,
         "share": False,
@@ -146,6 +151,14 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "enable_monitoring": False,
         "footer_links": [],
     }
+
+
+def _no_room(_request: Any, error: OSError) -> PlainTextResponse:
+    """What a visitor is told whose file the server's disk cannot take; any other error goes its way."""
+    if not is_of_the_disk(error):
+        raise error
+    _log.error("An upload could not be stored: %s", error)
+    return PlainTextResponse("There is no room for files here just now. Please try again later.", 507)
 
 
 def export(request: dict[str, Any]) -> str:
