@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 from typing import Any
 
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from switchboard.files import is_of_the_disk
 from switchboard.metrics import TYPE
 from switchboard.settings import Settings
 from switchboard.ui.gate import Gate
@@ -19,6 +21,7 @@ from switchboard.ui.loopback import Recognised, Stamped, new_secret
 from switchboard.ui.service import service_in
 from switchboard.ui.sessions import MOST_SESSIONS, letting_go
 
+_log = logging.getLogger(__name__)
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 _NOT_PUBLIC = "The metrics are for this machine alone. SWITCHBOARD_METRICS=public shows them to everybody."
 
@@ -35,11 +38,20 @@ def serving_options(settings: Settings) -> dict[str, Any]:
     if settings.proxies:
         # Uvicorn itself believes proxies on this machine, and those that FORWARDED_ALLOW_IPS names.
         middleware.insert(0, Middleware(ProxyHeadersMiddleware, list(settings.proxies)))
-    app = {"middleware": middleware, "routes": _routes(settings.public_metrics), "lifespan": letting_go}
+    app: dict[str, Any] = {"middleware": middleware, "routes": _routes(settings.public_metrics), "lifespan": letting_go}
+    app["exception_handlers"] = {OSError: _no_room}
     options: dict[str, Any] = {"app_kwargs": app, "state_session_capacity": MOST_SESSIONS}
     if users:
         options["auth"] = auth_of(users)
     return options
+
+
+def _no_room(_request: Request, error: Exception) -> PlainTextResponse:
+    """What a visitor is told whose file the server's disk cannot take; any other error goes its way."""
+    if not is_of_the_disk(error):
+        raise error
+    _log.error("An upload could not be stored: %s", error)
+    return PlainTextResponse("There is no room for files here just now. Please try again later.", 507)
 
 
 def _routes(public_metrics: bool) -> list[Route]:
