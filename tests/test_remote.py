@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import switchboard.build as build_module
 from fakes import FakeGenerator, FakeRetriever
 from model_server import (
     KEY,
@@ -31,7 +32,9 @@ from switchboard.evaluation.questions import Question
 from switchboard.evaluation.run import ask_all
 from switchboard.generation import remote
 from switchboard.generation.remote import RemoteGenerator
-from switchboard.modes import MODES
+from switchboard.modes import ABLATION, MODES
+from switchboard.progress import quietly
+from switchboard.settings import Settings
 from switchboard.switch import Switchboard
 from switchboard.types import Answer, GenerationSettings, Message, Passage, Token
 from switchboard.ui.chat import ChatEvents, Parts
@@ -302,3 +305,36 @@ def test_the_chat_keeps_what_was_said_and_shows_why_it_ends(server: ModelServer,
     (turn,) = last["memory"]["current"]["turns"]
     assert (turn["state"], turn["answer"]["text"], turn["error"]) == ("stopped", "Fibre 100 is £27 [1]", "")
     assert "The answer breaks off here: the model server has gone away." in "".join(last["transcript"])
+
+
+def test_a_model_is_loaded_only_where_some_mode_is_answered_here(
+    server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = []
+
+    def load(settings: Settings, _report: object) -> tuple[FakeGenerator, tuple[tuple[str, str], ...]]:
+        loaded.append(settings)
+        return FakeGenerator(), (("Model", "small"),)
+
+    monkeypatch.setattr(build_module, "load_generator", load)
+    everywhere = Settings(generator_url=server.url, generator_key=KEY)
+    generator, elsewhere, about = build_module.load_generators(everywhere, quietly)
+    assert loaded == []
+    assert {id(one) for one in elsewhere.values()} == {id(generator)}
+    assert set(elsewhere) == {*MODES, ABLATION.name}
+    assert "big; adapters customer-service, reader" in str(about)
+    assert server.url not in str(about)
+    some = Settings(generator_url=server.url, generator_modes=("rag",))
+    generator, elsewhere, about = build_module.load_generators(some, quietly)
+    assert isinstance(generator, FakeGenerator)
+    assert set(elsewhere) == {"rag", ABLATION.name}
+    assert [name for name, _ in about] == ["Model", "Model server"]
+    assert build_module.load_generators(Settings(), quietly)[1] == {}
+
+
+def test_a_start_without_the_server_goes_on_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+    settings = Settings(generator_url=f"http://127.0.0.1:{free_port()}/v1", generator_model="big")
+    _, _, about = build_module.load_generators(settings, lines.append)
+    assert lines == [f"Model server at {settings.generator_url}: big, which could not be reached when this app started"]
+    assert "could not be reached" in dict(about)["Model server"]

@@ -116,7 +116,8 @@ def load_generators(settings: Settings, report: Report) -> tuple[Generator, Mapp
     if "rag" in elsewhere:
         elsewhere[ABLATION.name] = remote  # it is the same without the reader
     # Without its address, as the page is everybody's.
-    about = (("Model server", f"{', '.join(mode.label for mode in there)}: {described}"),)
+    labels = ", ".join(mode.label for mode in there)
+    about = (("Model server", f"{labels}: {described}; answers freely, prompt lengths are estimated"),)
     if not here:
         return remote, elsewhere, about
     local, own = compute(load_generator, settings, report)

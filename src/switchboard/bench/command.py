@@ -46,12 +46,15 @@ def measure(
 ) -> dict[str, Any]:
     """Everything, as one object; each visitor of W4 asks `visits` questions, and `sizes` are indexes to search in.
 
-    Raises SettingsError where the fast decoder or a peer's environment is missing.
+    Raises SettingsError where the fast decoder or a peer's environment is missing, or a server answers.
     """
     running = build(settings, report, strict=True)
     generator = running.switchboard.generator
-    if not isinstance(generator, LocalGenerator) or not generator.fast:
-        raise SettingsError("The fast decoder does not run this model on this machine, so there is nothing to compare.")
+    if not isinstance(generator, LocalGenerator) or not generator.fast or running.switchboard.elsewhere:
+        raise SettingsError(
+            "There is nothing to compare: the fast decoder does not run this model on this machine, or "
+            "SWITCHBOARD_GENERATOR_URL has a server answer instead."
+        )
     running.warm_up()
     give_back()
     at_rest = resident_mib()

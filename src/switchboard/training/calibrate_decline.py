@@ -59,7 +59,7 @@ def main() -> None:
         raise SettingsError(f"{mode.name} has no adapter that declines over passages; choose rag or combined.")
     settings = Settings.from_environment()
     switchboard = build(settings, to_stderr).switchboard
-    generator = switchboard.generator
+    generator = switchboard.generator_of(mode)
     if not isinstance(generator, LocalGenerator):
         raise SettingsError("Only the local engine can be calibrated; unset the setting that names a server.")
     rows = read_coverage(ROOT / "evaluation" / "coverage")
