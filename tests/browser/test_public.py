@@ -7,7 +7,7 @@ import base64
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,9 @@ from switchboard.users import Users, hashed
 
 PASSWORD, HASHED = "swordfish-17", "tunafish-18"
 USERS = f"ann:{PASSWORD},bob:{hashed(HASHED)}"
+ADMIN = "clownfish-19"
+SECRETS = {"SWITCHBOARD_USERS": USERS, "SWITCHBOARD_ADMIN_PASSWORD": ADMIN}
+"""Every setting that holds a secret, with one."""
 PRICE = "How much is Fibre 500 a month?"
 
 
@@ -174,9 +177,9 @@ def test_no_secret_is_ever_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    settings = Settings.from_environment({"SWITCHBOARD_USERS": USERS, "SWITCHBOARD_DATA": str(tmp_path)})
+    settings = Settings.from_environment({**SECRETS, "SWITCHBOARD_DATA": str(tmp_path)})
     told: list[str] = [repr(settings), str(settings)]
-    for url in served(tmp_path, users=settings.users):
+    for url in served(tmp_path, **{one.name: getattr(settings, one.name) for one in fields(settings)}):
         told += [httpx.get(url + path).text for path in ("", "compare", "health", "ready", "metrics", "config", "no")]
         told.append(httpx.post(f"{url}login", data={"username": "ann", "password": "guess"}).text)
         client = Client(url, auth=("ann", PASSWORD), verbose=False)
@@ -193,7 +196,7 @@ def test_no_secret_is_ever_told(
     told += [out, err, caplog.text]
     told += [file.read_text(errors="replace") for file in tmp_path.rglob("*") if file.is_file()]
     assert any("secret detail" in one for one in told), "the log has the trace of the crash, so it is looked at"
-    for secret in (PASSWORD, HASHED, USERS.rsplit("$", maxsplit=1)[-1]):
+    for secret in (ADMIN, PASSWORD, HASHED, USERS.rsplit("$", maxsplit=1)[-1]):
         assert not [one for one in told if secret in one]
 
 
