@@ -127,9 +127,12 @@ def test_a_visitors_copy_follows_the_shared_documents(start: Start) -> None:
     assert knowledge.current.over(knowledge.current) is knowledge.current
 
 
-def test_without_its_database_the_folder_is_searched_and_a_change_refused(tmp_path: Path, folder: Path) -> None:
+@pytest.mark.parametrize("url", ["sqlite:///{}/file/documents.sqlite", "postgresql://u:secret@127.0.0.1:1/n"])
+def test_without_its_database_the_folder_is_searched_and_a_change_refused(
+    tmp_path: Path, folder: Path, url: str
+) -> None:
     (tmp_path / "file").write_text("no folder")
-    edits = SharedDocuments(Database(f"sqlite:///{tmp_path}/file/documents.sqlite"), "help")
+    edits = SharedDocuments(Database(url.format(tmp_path)), "help")
     lines: list[str] = []
 
     def opened(edits: SharedDocuments | None) -> KnowledgeIndex:
@@ -137,7 +140,8 @@ def test_without_its_database_the_folder_is_searched_and_a_change_refused(tmp_pa
 
     knowledge = Knowledge(folder, tmp_path / "data", edits, opened, lines.append)
     assert set(texts(knowledge)) == {"fees.md", "router.md"}
-    with pytest.raises(StorageError):
+    assert not any("secret" in line for line in lines)
+    with pytest.raises(StorageError, match=r"again|try"):
         knowledge.add("fees.md", b"The late fee is 9.")
     assert texts(knowledge)["fees.md"] == "The late fee is £7.50."
     knowledge.current.close()
@@ -148,3 +152,30 @@ def test_two_knowledge_folders_do_not_mix(tmp_path: Path) -> None:
     SharedDocuments(database, "one").put("fees.md", b"text")
     assert SharedDocuments(database, "other").changes() == {}
     assert SharedDocuments(database, "other").state() == ""
+
+
+def test_an_index_that_cannot_be_had_is_tried_again(tmp_path: Path, folder: Path) -> None:
+    edits = SharedDocuments(Database.at(tmp_path / "documents.sqlite"), "help")
+    lines: list[str] = []
+    broken = [True]
+
+    def opened(edits: SharedDocuments | None) -> KnowledgeIndex:
+        if broken[0]:
+            raise KnowledgeError("The Chroma server does not answer.")
+        return KnowledgeIndex.open(folder, tmp_path / "data", FakeEmbedder(), lines.append, 0.2, edits=edits)
+
+    with pytest.raises(KnowledgeError):
+        Knowledge(folder, tmp_path / "data", edits, opened, lines.append)
+    knowledge = Knowledge(folder, tmp_path / "data", edits, opened, lines.append, patient=True)
+    assert knowledge.missing
+    assert "RAG and Combined cannot answer: The Chroma server" in lines[-1]
+    with pytest.raises(KnowledgeError, match="Fine-tuned still answers"):
+        knowledge.current.search("late fee", 1)
+    knowledge.watch(0.05)
+    broken[0] = False
+    for _ in range(100):
+        if not knowledge.missing:
+            break
+        time.sleep(0.05)
+    assert found(knowledge, "late fee")[0] == "The late fee is £7.50."
+    knowledge.current.close()
