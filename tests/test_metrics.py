@@ -45,10 +45,13 @@ def test_a_turn_that_nothing_covers_is_declined() -> None:
 
 
 def test_one_that_is_left_is_stopped() -> None:
-    metrics = ServiceMetrics()
-    answers = metrics.measured(BOARD.answer)(ASKED, "rag", GenerationSettings())
+    metrics, generator = ServiceMetrics(), FakeGenerator("It is £27 a month.")
+    board = Switchboard(generator, FakeRetriever([FIBRE, EXIT]), "Acme")
+    answers = metrics.measured(board.answer)(ASKED, "rag", GenerationSettings())
+    next(answers)
     next(answers)
     answers.close()
+    assert generator.closed == 1
     found = values(metrics)
     assert found["turns_total", "rag", "stopped"] == 1
     assert ("answer_seconds_count", "rag") not in found
@@ -56,9 +59,9 @@ def test_one_that_is_left_is_stopped() -> None:
 
 @pytest.mark.parametrize(("error", "outcome"), [(SettingsError("no"), "refused"), (RuntimeError("no"), "failed")])
 def test_errors_are_told_apart(error: Exception, outcome: str) -> None:
-    def fails(_conversation: Sequence[Message], _mode: str) -> Iterator[Answer]:
+    def fails(_conversation: Sequence[Message], mode: str) -> Iterator[Answer]:
+        yield Answer(mode=mode)
         raise error
-        yield Answer(mode="rag")
 
     metrics = ServiceMetrics()
     with pytest.raises(type(error)):

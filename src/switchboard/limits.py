@@ -24,6 +24,8 @@ ATTEMPTS = 30
 """Tries to log in within a minute, right or wrong, so that a class of thirty can begin together."""
 _REQUESTS_A_TURN = 10
 """A turn of the page takes two requests; ratings, retries and drawers take more."""
+FEWEST_REQUESTS = 600
+"""To open a page takes three."""
 _SENTENCES: dict[Kind, str] = {
     "turns": "One address may ask {amount:,} times a minute, and yours has. Ask again in {wait}.",
     "documents": "One address may add {amount:,} documents a minute, and yours has. Add it again in {wait}.",
@@ -48,7 +50,7 @@ class Limits:
         self._most: dict[Kind, int] = {
             "turns": turns,
             "documents": documents,
-            "requests": turns * _REQUESTS_A_TURN,
+            "requests": max(turns * _REQUESTS_A_TURN, FEWEST_REQUESTS) if turns else 0,
             "attempts": ATTEMPTS,
         }
         self._refused = refused

@@ -54,8 +54,9 @@ class ServiceMetrics:
         def answered(conversation: Sequence[Message], mode: str, *more: Any) -> Iterator[Answer]:
             label = mode if mode in MODES else _OTHER
             last, outcome = Answer(mode=label), "stopped"
+            answers = answer(conversation, mode, *more)
             try:
-                for last in answer(conversation, mode, *more):
+                for last in answers:
                     yield last
                 outcome = "declined" if last.abstained else "answered"
             except SwitchboardError:
@@ -65,6 +66,8 @@ class ServiceMetrics:
                 outcome = "failed"
                 raise
             finally:
+                if close := getattr(answers, "close", None):
+                    close()
                 self._turn(label, outcome, last)
 
         return answered

@@ -116,6 +116,17 @@ def test_documents_have_a_limit_of_their_own(limited: str, visitor: BrowserConte
     expect(said.locator(".error")).to_contain_text("was not added: One address may add 1 documents a minute")
 
 
+def test_a_text_too_long_to_send_is_refused_in_a_sentence(limited: str, visitor: BrowserContext) -> None:
+    page = visitor.new_page()
+    page.goto(limited)
+    page.wait_for_selector(".welcome")
+    page.locator('[data-action="documents"]').click()
+    page.get_by_text("Paste a text").click()
+    page.locator("#paste-text textarea").fill("w " * 2_200_000)
+    page.locator("#paste-add").click()
+    expect(page.locator("body")).to_contain_text("This is larger than 4 MB, and that is the most.")
+
+
 def test_a_full_queue_leaves_a_turn_to_retry(full: str, visitor: BrowserContext) -> None:
     page = visitor.new_page()
     page.goto(full)

@@ -42,18 +42,20 @@ class Gate:
         with service.connections.one(visitor, page) as number:
             refusal = _refusal(scope, service, visitor, number)
             if refusal:
+                await _drained(receive)
                 await refusal(scope, receive, send)
             else:
                 await self._through(scope, receive, send, service.metrics)
 
     async def _through(self, scope: Scope, receive: Receive, send: Send, metrics: ServiceMetrics) -> None:
         """Pass the request on, and put a sentence in the place of an answer to one too large, or of a full queue."""
-        path, most, seen, started = scope["path"], _most(scope["path"]), 0, False
+        path, most, seen, more, started = scope["path"], _most(scope["path"]), 0, True, False
         instead: Response | None = None
 
         async def bounded() -> Message:
-            nonlocal seen, instead
+            nonlocal seen, more, instead
             message = await receive()
+            more = message.get("more_body", False)
             seen += len(message.get("body", b""))
             if seen > most:
                 instead = instead or _too_large(path, most)
@@ -76,6 +78,8 @@ class Gate:
                 raise
         if instead and not started:
             metrics.refused("size" if instead.status_code == 413 else "queue")
+            if more:
+                await _drained(receive)
             await instead(scope, receive, send)
 
 
@@ -95,6 +99,16 @@ def _refusal(scope: Scope, service: Service, visitor: str, number: int) -> Respo
             service.metrics.refused("size")
             return _too_large(path, _most(path))
     return None
+
+
+async def _drained(receive: Receive) -> None:
+    """Read the rest of a request and keep nothing of it: a browser that is still sending hears no answer."""
+    read = 0
+    while read <= UPLOAD_BYTES:
+        message = await receive()
+        read += len(message.get("body", b""))
+        if not message.get("more_body"):
+            return
 
 
 def _said(path: str, sentence: str, status: int, headers: dict[str, str] | None = None) -> Response:
