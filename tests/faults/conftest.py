@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -18,7 +19,8 @@ from switchboard.retrieval.index import KnowledgeIndex
 from switchboard.settings import ROOT
 
 _FOLDER = Path(__file__).parent
-_outcomes: dict[str, bool] = {}
+_A_FILE = re.compile("file_is_refused_with_its_reason|what_could_do_harm_is_gone")
+"""The tests that are a broken or hostile file each."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,20 +39,31 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         (ROOT / "docs" / "faults.md").write_text(table(), encoding="utf-8")
 
 
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    if (report.when == "call" and not report.skipped) or report.failed:
-        _outcomes[report.nodeid] = report.passed and _outcomes.get(report.nodeid, True)
+class _Count:
+    """What became of the tests. A plugin of its own, as a conftest hears of the tests beside it alone."""
+
+    def __init__(self) -> None:
+        self.outcomes: dict[str, bool] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if (report.when == "call" and not report.skipped) or report.failed:
+            self.outcomes[report.nodeid] = report.passed and self.outcomes.get(report.nodeid, True)
+
+    def pytest_unconfigure(self) -> None:
+        """The last line of `make test-faults`."""
+        faults = [passed for name, passed in self.outcomes.items() if "/faults/" in name and "the_table" not in name]
+        files = [
+            passed for name, passed in self.outcomes.items() if "test_hostile_files" in name and _A_FILE.search(name)
+        ]
+        if faults:
+            print(
+                f"faults: {len(faults)} caused, {sum(faults)} survived; files: {len(files)} tried, "
+                f"{sum(files)} refused or cleaned"
+            )
 
 
-def pytest_unconfigure() -> None:
-    """The last line of `make test-faults`."""
-    faults = [passed for name, passed in _outcomes.items() if "test_the_table" not in name and "/faults/" in name]
-    files = [passed for name, passed in _outcomes.items() if "test_hostile_files" in name]
-    if faults:
-        print(
-            f"faults: {len(faults)} caused, {sum(faults)} survived; files: {len(files)} tried, "
-            f"{sum(files)} refused or cleaned"
-        )
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(_Count())
 
 
 @pytest.fixture(scope="session")
