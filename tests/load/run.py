@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -48,6 +49,7 @@ def main() -> None:
     options.add_argument("--visitors", type=int, default=32)
     options.add_argument("--out", type=Path, default=ROOT / "docs" / "load.json")
     chosen = options.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("The load run was ended."))
     with tempfile.TemporaryDirectory() as folder:
         with app(Path(folder)) as (url, process):
             memory = Samples(process)

@@ -61,15 +61,14 @@ class Visitor(HttpUser):
         self.arrive()
 
     def on_stop(self) -> None:
-        self.heart.close()
+        self.page.kill()
 
     def arrive(self) -> None:
         """Open the page, as somebody who was not there before, and add a document."""
         self.session = uuid.uuid4().hex
         self.memory: Any = {"current": None, "others": []}
         self.client.get("/", name="page")
-        self.heart = self.client.get(f"{API}/heartbeat/{self.session}", stream=True, name="heartbeat")
-        gevent.spawn(_drain, self.heart)
+        self.page = gevent.spawn(self.stay)
         self.name = "".join(random.choice("bdfgklmnprstvz") + random.choice("aeiou") for _ in range(4)).title()
         self.number = f"N{random.randrange(10**6, 10**7)}"
         began = time.time()
@@ -113,8 +112,14 @@ class Visitor(HttpUser):
             self.record("left", began, "left")
         except (LostError, RefusedError, requests.RequestException) as error:
             self.record("left", began, _kind(error), str(error))
-        self.heart.close()
+        self.page.kill()
         self.arrive()
+
+    def stay(self) -> None:
+        """Keep the page open: its session lives as long as this request."""
+        with closing(self.client.get(f"{API}/heartbeat/{self.session}", stream=True, name="heartbeat")) as stream:
+            for _ in stream.iter_content(64):
+                pass
 
     def turn(self, question: str, mode: str, wanted: str) -> None:
         """Ask on the page and read the answer to its end; a `wanted` text has to be in it."""
@@ -211,12 +216,3 @@ class Visitor(HttpUser):
 
 def _kind(error: Exception) -> str:
     return "refused" if isinstance(error, RefusedError) else "lost"
-
-
-def _drain(stream: requests.Response) -> None:
-    """Keep a page's session alive until it is closed."""
-    try:
-        for _ in stream.iter_content(64):
-            pass
-    except Exception:  # noqa: BLE001 - it was closed, which is how it ends
-        pass
