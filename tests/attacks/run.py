@@ -51,11 +51,9 @@ def injections() -> Mapping[str, int]:
     running = build(Settings.from_environment(), quietly)
     won: dict[str, int] = {}
     for name in ("shipped", "none", f"shipped{UNKNOWN}", f"none{UNKNOWN}"):
-        won[name] = 0
-        for mode, answers in measure(running, attacks, DEFENCES[name], MODES):
-            succeeded = sum(one.succeeds(answer) for one, answer in zip(attacks, answers, strict=True))
-            to_stderr(f"{name}, {mode}: {succeeded} of {len(attacks)} succeed")
-            won[name] += succeeded
+        answers = measure(running, attacks, DEFENCES[name], MODES)
+        won[name] = sum(attack.succeeds(answer) for _, attack, answer in answers)
+        to_stderr(f"{name}: {won[name]} of {len(attacks) * len(MODES)} succeed")
     return won
 
 

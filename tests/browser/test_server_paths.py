@@ -31,7 +31,7 @@ def sent(url: str, method: str, path: str, body: bytes | str | None = None, kind
         connection.endheaders(data)
         response = connection.getresponse()
         # An endless stream of events is read as far as it comes at once.
-        content = response.read(100_000) if response.getheader("content-type") != "text/event-stream" else b""
+        content = response.read(5_000_000) if response.getheader("content-type") != "text/event-stream" else b""
         return response.status, content, {key.lower(): value for key, value in response.getheaders()}
     finally:
         connection.close()

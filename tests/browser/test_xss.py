@@ -17,6 +17,7 @@ from payloads import PAYLOADS
 from playwright.sync_api import BrowserContext, Dialog, Page, Request, expect
 from steps import LAST, answer, ask, choose
 
+from switchboard.retrieval.formats import clean
 from switchboard.switch import Switchboard
 from switchboard.types import Document, GenerationSettings, Grounding, Message, Token
 from switchboard.ui.app import create_app, launch_options
@@ -59,10 +60,12 @@ def poisoned(texts: Sequence[str]) -> DemoIndex:
     """Documents with each text as title, topic, date, heading, name and body."""
     made = {}
     for number, text in enumerate(texts):
-        source = f"{number}/{text}.md"
+        source = clean(f"{number}/{text}.md")
         body = f"{WORD} {text}\n\n## {text}\n\n{WORD} and {text}"
         made[source] = Document(source, text, text, text, body, "0" * 64)
-    return DemoIndex(made)
+    index = DemoIndex(made)
+    index.threshold = 0.0
+    return index
 
 
 @dataclass
@@ -129,7 +132,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 def opened(visitor: BrowserContext, stage: Stage, path: str = "", ready: str = ".welcome, .turn") -> tuple[Page, Watch]:
     page = visitor.new_page()
-    page.goto(f"{stage.url}{path}")
+    page.goto(stage.url.rstrip("/") + path)
     page.wait_for_selector(ready)
     page.wait_for_timeout(300)
     parts = urlsplit(stage.url)
