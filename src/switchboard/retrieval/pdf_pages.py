@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,9 @@ from switchboard.retrieval import pdf_render
 _PAGE = re.compile(r"^#{1,6} Page (\d+)$", re.MULTILINE)
 _PATIENCE = 2 * pdf_render.SECONDS
 """Seconds to wait for a picture; the machine may be busy."""
+
+_DRAWING = threading.Semaphore(1)
+"""One page is drawn at a time: whoever turns many pages must not take the processors from those who ask."""
 
 
 class PagePicture(NamedTuple):
@@ -44,6 +48,8 @@ def page_picture(source: str, data: bytes, page: int, marked: str) -> PagePictur
     """
     request = json.dumps({"page": page, "text": _PAGE.sub("", marked)}).encode() + b"\n" + data
     command = [sys.executable, "-I", str(Path(pdf_render.__file__))]
+    if not _DRAWING.acquire(timeout=_PATIENCE):
+        raise KnowledgeError(f"Page {page} of {source} cannot be drawn now, as many others are; its text is below.")
     try:
         done = subprocess.run(command, input=request, capture_output=True, timeout=_PATIENCE, check=True)
         about, _, png = done.stdout.partition(b"\n")
@@ -51,3 +57,5 @@ def page_picture(source: str, data: bytes, page: int, marked: str) -> PagePictur
         return PagePicture(png, int(said["page"]), int(said["pages"]), bool(said["marked"]))
     except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
         raise KnowledgeError(f"Page {page} of {source} cannot be drawn; its text is below.") from error
+    finally:
+        _DRAWING.release()
