@@ -22,7 +22,8 @@ class LexicalIndex:
         self._stemmer = Stemmer.Stemmer("porter")
         self._stemmer_lock = threading.Lock()  # A stemmer keeps a cache in itself.
         wanted = set(texts)
-        self._words = {text: words for text, words in like._words.items() if text in wanted} if like else {}
+        known = like._words if like else {}
+        self._words: dict[str, list[str]] = {text: words for text, words in known.items() if text in wanted}
         if new := [text for text in wanted if text not in self._words]:
             self._words.update(zip(new, self._tokens(new), strict=True))
         tokens = [self._words[text] for text in texts]

@@ -117,7 +117,7 @@ class Searcher:
         self._asked = asked
         known = asked.texts if asked else {}
         words = [f"{text}\n{known.get(i, '')}" for i, text in zip(ids, texts, strict=True)]
-        self._lexical = LexicalIndex(words, like._lexical if like else None)
+        self._lexical: LexicalIndex = LexicalIndex(words, like._lexical if like else None)
 
     def small_talk(self, message: str) -> str:
         """The reply to the known small talk that the message resembles most; nothing where a question is nearer."""
