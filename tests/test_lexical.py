@@ -28,3 +28,12 @@ def test_nothing_to_find() -> None:
     assert LexicalIndex(["", "the of"]).search("x", 3) == []
     assert LexicalIndex(["word"]).search("unknown 😀", 3) == []
     assert LexicalIndex(["word"]).search("", 3) == []
+
+
+def test_one_like_another_finds_the_same_as_one_by_itself() -> None:
+    first = LexicalIndex(["late fee", "red lamp", "fibre prices"])
+    texts = ["late fee", "fibre prices", "a fee for boats"]
+    like, alone = LexicalIndex(texts, first), LexicalIndex(texts)
+    assert like.search("fees", 3) == alone.search("fees", 3)
+    assert like.search("lamp", 3) == []
+    assert first.search("lamp", 3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -18,6 +19,16 @@ def counting(closed: threading.Event, pause: float = 0.0) -> Iterator[int]:
             yield number
     finally:
         closed.set()
+
+
+def test_many_answers_are_drawn_less_often_each() -> None:
+    stops = Stops()
+    assert stops.pace(0.05) == 0.05
+    with ExitStack() as stack:
+        for n in range(16):
+            stack.enter_context(stops.under_way(str(n)))
+        assert stops.pace(0.05) == pytest.approx(0.4)
+    assert stops.pace(0.05) == 0.05
 
 
 def test_all_items_come_in_order_and_their_maker_is_closed() -> None:

@@ -127,7 +127,7 @@ class AskedQuestions:
         moved = copy.copy(self)
         moved._answer(answered_by)
         still = [answered_by[number] is not None for number, place in enumerate(self._answered_by) if place]
-        if len(still) == len(self._answered):
+        if len(still) == len(self._answered) and not all(still):
             moved._answered = self._answered[still]
         return moved
 

@@ -105,7 +105,9 @@ class KnowledgeIndex:
         self._embedder = embedder
         self._store = store
         self._by_id = {passage.id: passage for passage in passages}
-        self.searcher = Searcher(embedder, store, list(self._by_id), [embedded_text(p) for p in passages], asked)
+        like = self._origin.searcher if self._origin else None
+        texts = [embedded_text(p) for p in passages]
+        self.searcher: Searcher = Searcher(embedder, store, list(self._by_id), texts, asked, like)
         self._asked = asked
         self._reranker = reranker
         self._parts = parts or PartVectors(embedder)

@@ -17,10 +17,16 @@ B = 0.4
 class LexicalIndex:
     """Texts by number, indexed in memory: a second for some ten thousand. Safe to search from several threads."""
 
-    def __init__(self, texts: Sequence[str]) -> None:
+    def __init__(self, texts: Sequence[str], like: LexicalIndex | None = None) -> None:
+        """`like` has most of these texts too: their words are taken from there, in half the time and no memory."""
         self._stemmer = Stemmer.Stemmer("porter")
         self._stemmer_lock = threading.Lock()  # A stemmer keeps a cache in itself.
-        tokens = self._tokens(list(texts)) if texts else []
+        wanted = set(texts)
+        known = like._words if like else {}
+        self._words: dict[str, list[str]] = {text: words for text, words in known.items() if text in wanted}
+        if new := [text for text in wanted if text not in self._words]:
+            self._words.update(zip(new, self._tokens(new), strict=True))
+        tokens = [self._words[text] for text in texts]
         self._bm25 = bm25s.BM25(method="lucene", k1=K1, b=B)
         self._empty = not any(tokens)
         if not self._empty:

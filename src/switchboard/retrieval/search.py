@@ -111,15 +111,20 @@ class Searcher:
         ids: Sequence[str],
         texts: Sequence[str],
         asked: AskedQuestions | None = None,
+        like: Searcher | None = None,
     ) -> None:
-        """`ids` are those in the store, and `texts` what BM25 indexes of them; `asked` are known questions to both."""
+        """`ids` are those in the store, and `texts` what BM25 indexes of them; `asked` are known questions to both.
+
+        `like` searches most of the same texts.
+        """
         self.embedder = embedder
         self._store = store
         self._ids = tuple(ids)
         self._known = frozenset(ids)
         self._asked = asked
         known = asked.texts if asked else {}
-        self._lexical = LexicalIndex([f"{text}\n{known.get(i, '')}" for i, text in zip(ids, texts, strict=True)])
+        words = [f"{text}\n{known.get(i, '')}" for i, text in zip(ids, texts, strict=True)]
+        self._lexical: LexicalIndex = LexicalIndex(words, like._lexical if like else None)
 
     def small_talk(self, message: str) -> str:
         """The reply to the known small talk that the message resembles most; nothing where a question is nearer."""

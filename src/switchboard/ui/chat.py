@@ -190,7 +190,7 @@ class ChatEvents:
                     for answer in wanted:
                         found = bool(answer.passages) and not turn.answer.passages
                         turn = replace(turn, answer=answer, phase=_phase(answer))
-                        if found or time.perf_counter() - drawn > _FRAME_SECONDS:
+                        if found or time.perf_counter() - drawn > self._stops.pace(_FRAME_SECONDS):
                             drawn = time.perf_counter()
                             yield self._frame(conversation.updated(turn), sources=found)
                 ended = self._stops.stopped(turn.id) or turn.answer.cut_off

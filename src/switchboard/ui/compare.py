@@ -178,7 +178,7 @@ def play(answer: AnswerFunction, state: Comparison, stops: Stops) -> Iterator[tu
             growing = _answered(answer, state, current, replace(column, state="working"), stops)
             with closing(growing):
                 for current in growing:
-                    if time.perf_counter() - drawn > _FRAME_SECONDS:
+                    if time.perf_counter() - drawn > stops.pace(_FRAME_SECONDS):
                         drawn = time.perf_counter()
                         yield state.updated(current), True
         if not stops.left(current.id):

@@ -22,6 +22,8 @@ _LOOK_SECONDS = 0.1
 """How often a reader who waits for the next item looks whether it is still wanted."""
 _DRAWN_SECONDS = 0.15
 """How long the page has to draw the last frame of an answer before what comes instead of it."""
+_SHARE_SECONDS = 0.025
+"""What each answer under way adds to that: forty frames a second for all of them together."""
 _MOST = 1024
 """The most words left for answers that never began; the oldest go first."""
 _log = logging.getLogger(__name__)
@@ -53,6 +55,13 @@ class Stops:
             ended = self._under_way.get(name)
         if ended and ended.wait(seconds):
             time.sleep(_DRAWN_SECONDS)
+
+    def pace(self, seconds: float) -> float:
+        """How long an answer waits between two frames: so long, and longer where many are under way.
+
+        A frame takes Gradio some milliseconds of Python, which the computing thread waits for.
+        """
+        return max(seconds, len(self._under_way) * _SHARE_SECONDS)
 
     def stopped(self, name: str) -> bool:
         """Whether the answer is to end, in either way."""
