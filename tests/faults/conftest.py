@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -106,12 +107,13 @@ def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     mounted: list[str] = []
 
     def mount(options: str) -> Path:
-        change = "remount," if mounted else ""
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"{change}{options}", "tmpfs", str(at)], capture_output=True, check=False
-        )
-        if done.returncode:
-            pytest.skip("A file system cannot be mounted here; run this as root.")
+        command = ["mount", "-t", "tmpfs", "-o", f"{'remount,' if mounted else ''}{options}", "tmpfs", str(at)]
+        deadline = time.monotonic() + 20
+        while (done := subprocess.run(command, capture_output=True, text=True, check=False)).returncode:
+            if not mounted:
+                pytest.skip("A file system cannot be mounted here; run this as root.")
+            assert time.monotonic() < deadline, done.stderr
+            time.sleep(0.2)  # a file that is being closed is still open for writing
         mounted.append(options)
         return at
 
