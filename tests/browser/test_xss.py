@@ -201,7 +201,7 @@ def kept_and_exported(page: Page, watch: Watch, folder: Path, texts: Sequence[st
             const list = JSON.parse(localStorage["switchboard.conversations"]);
             for (const one of list) {
                 one.title = texts.join(" ");
-                for (const turn of one.turns) {
+                for (const turn of one.turns.filter((turn) => turn.answer)) {
                     turn.question = texts.join(" ");
                     turn.answer.text = texts.join("\\n\\n");
                     turn.answer.notice = texts.join(" ");
