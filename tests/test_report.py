@@ -150,7 +150,7 @@ def test_the_command_writes_a_report_of_the_modes_that_are_named(
     index = SimpleNamespace(fingerprint=plan.fingerprint)
     running = SimpleNamespace(switchboard=plan.switchboard, about=plan.about, index=index)
     opened: list[Settings] = []
-    monkeypatch.setattr("switchboard.build.build", lambda settings, _report: opened.append(settings) or running)
+    monkeypatch.setattr("switchboard.build.build", lambda settings, _report, **_: opened.append(settings) or running)
     monkeypatch.setattr("switchboard.evaluation.memory.peak_of", lambda _mode, _knowledge: 512.0)
     monkeypatch.setattr("switchboard.evaluation.report.seconds_of_update", lambda _settings, _reopen: 0.4)
     monkeypatch.setenv("SWITCHBOARD_DATA", str(tmp_path / "data"))

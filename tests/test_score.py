@@ -11,7 +11,7 @@ from fakes import EXIT, FIBRE
 from switchboard.errors import SettingsError
 from switchboard.evaluation.questions import Question, read_questions
 from switchboard.evaluation.score import figures, holds, score, summarize, wrong_figures
-from switchboard.switch import finished
+from switchboard.switch import Turn, finished
 from switchboard.types import Answer, Message, Metrics, Passage
 
 FEE = Question("q", "single fact", "What is the exit fee?", required=(("60%",),), articles=("contracts/cancel",))
@@ -19,7 +19,7 @@ WEATHER = Question("w", "out of scope", "Will it rain?", decline=True)
 
 
 def answered(text: str, *passages: Passage, mode: str = "rag") -> Answer:
-    return finished(Answer(mode, passages=passages), text, Metrics(output_tokens=5, prompt_tokens=50))
+    return finished(Turn(Answer(mode, passages=passages)), text, Metrics(output_tokens=5, prompt_tokens=50))
 
 
 @pytest.mark.parametrize(

@@ -31,9 +31,9 @@ def entered(context: BrowserContext, url: str, name: str, password: str) -> Page
     page = context.new_page()
     page.set_default_timeout(20_000)
     page.goto(url)
-    page.get_by_label("username").fill(name)
-    page.get_by_label("password").fill(password)
-    page.get_by_role("button", name="Login").click()
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Log in").click()
     page.wait_for_selector(".welcome")
     return page
 

@@ -27,7 +27,7 @@ def test_a_conversation_survives_a_restart_of_the_server(visitor: BrowserContext
     said = answer(page).inner_text()
     first.close()
     second = create_app(demo(tmp_path, port, pause=0.01))
-    second.launch(**options)
+    second.launch(**{**launch_options(running.settings), "quiet": True, "prevent_thread_lock": True})
     try:
         page.reload()
         expect(answer(page)).to_have_text(said)

@@ -113,16 +113,14 @@ class Stage:
     def put(self, texts: Sequence[str]) -> None:
         """Have the model say the texts, and the documents hold them."""
         self.parrot.says = "\n\n".join(texts)
-        index = poisoned(texts)
-        object.__setattr__(self.running, "index", index)
-        object.__setattr__(self.running, "switchboard", replace(self.running.switchboard, retriever=index))
+        self.running.knowledge.current = poisoned(texts)
 
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     running = demo(tmp_path_factory.mktemp("xss"), pause=0.0)
     parrot = Parrot()
-    running = replace(running, switchboard=Switchboard(parrot, WordRetriever(), running.settings.company))
+    running = replace(running, answers=Switchboard(parrot, WordRetriever(), running.settings.company))
     app = create_app(running)
     options = {**launch_options(running.settings), "server_port": None, "quiet": True}
     _, address, _ = app.launch(**options, prevent_thread_lock=True)
