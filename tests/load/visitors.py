@@ -75,7 +75,7 @@ class Visitor(HttpUser):
         try:
             self.queued("tell", [])
             text = f"The locker of {self.name} has the number {self.number}. It is on the ground floor."
-            said = json.dumps(self.queued("paste", [f"The locker of {self.name}", text, None]))
+            said = json.dumps(self.queued("paste", [f"The locker of {self.name}", text, None, None, False, None]))
             self.record("document", began, "added" if "added: " in said else "error", said[:300])
         except (LostError, RefusedError, requests.RequestException) as error:
             self.record("document", began, _kind(error), str(error))
