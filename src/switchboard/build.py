@@ -20,7 +20,7 @@ from switchboard.generation.adapters import load_adapters
 from switchboard.generation.fast.llama import fast_version
 from switchboard.generation.local import LocalGenerator
 from switchboard.generation.model import load_model
-from switchboard.memory import give_back
+from switchboard.memory import few_arenas, give_back
 from switchboard.modes import ABLATION, MODES
 from switchboard.progress import Report
 from switchboard.prompts import system_prompt
@@ -73,6 +73,7 @@ def build(settings: Settings, report: Report, strict: bool = False) -> Running:
     Without an index that can be opened the modes that search refuse, with a sentence, and the others work; `strict`
     raises KnowledgeError, ModelError or StorageError instead.
     """
+    few_arenas()
     with ThreadPoolExecutor(1) as side:
         # The model and the index share nothing until a question comes, so they load side by side.
         knowledge_ready = side.submit(open_knowledge, settings, report, not strict)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import os
 import signal
 import socket
@@ -207,8 +208,8 @@ def summary(
             "start": round(samples[0]["mb"]),
             "end": round(samples[-1]["mb"]),
             "most": round(max(one["mb"] for one in samples)),
-            "growth_an_hour": round(growth),
-            "growth_error": round(error),
+            "growth_an_hour": None if math.isnan(growth) else round(growth),
+            "growth_error": None if math.isnan(error) else round(error),
             "fitted_seconds": round(settled[-1]["at"] - settled[0]["at"]),
         },
         "threads_most": round(max(one["threads"] for one in samples)),
@@ -264,12 +265,14 @@ def line(found: dict[str, Any]) -> str:
     first, whole, memory, past = (
         found[name] for name in ("first_frame_seconds", "whole_seconds", "memory_mb", "past_the_limit")
     )
+    grew = memory["growth_an_hour"]
+    grows = "too short to see growth" if grew is None else f"{grew:+} ± {memory['growth_error']} MB an hour"
     return (
         f"load: {found['visitors']} visitors, {found['seconds']} s, "
         f"{found['turns']} turns ({found['turns_per_second']}/s), {found['mixed']} mixed, {found['lost']} lost, "
         f"{found['error'] + found['refused']} refused or failed, first frame {first.get('p50')}/{first.get('p99')} s "
         f"and whole {whole.get('p50')}/{whole.get('p99')} s (median/p99), {memory['start']} to {memory['end']} MB, "
-        f"{memory['growth_an_hour']:+} ± {memory['growth_error']} MB an hour, at most {found['threads_most']} threads "
+        f"{grows}, at most {found['threads_most']} threads "
         f"and {found['files_most']} files; of {sum(past.values())} at once {past['answered']} answered, "
         f"{past['refused']} told to wait, {past['other']} otherwise."
     )

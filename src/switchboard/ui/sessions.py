@@ -13,6 +13,8 @@ import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
+from switchboard.memory import trim
+
 MOST_SESSIONS = 2000
 """The most that are kept; past them whoever did nothing for the longest time loses what they added."""
 STAY_SECONDS = 60.0
@@ -35,7 +37,8 @@ async def _for_ever(app: Any) -> None:
     while True:
         await asyncio.sleep(_LOOK_SECONDS)
         try:
-            let_go(app)
+            if let_go(app):
+                trim()
         except Exception:  # noqa: BLE001 - nobody waits for it, and the next look may do better
             _log.exception("Sessions were not let go of.")
 
