@@ -34,7 +34,7 @@ def entered(context: BrowserContext, url: str, name: str, password: str) -> Page
     page.get_by_label("Name").fill(name)
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Log in").click()
-    page.wait_for_selector(".welcome")
+    page.wait_for_selector(".welcome, .turn")
     return page
 
 
