@@ -128,7 +128,16 @@ def test_a_full_queue_is_said_in_a_sentence() -> None:
     assert b'switchboard_refused_total{reason="queue"} 1.0' in page.service.metrics.text()
 
 
-@pytest.mark.parametrize("path", ["/gradio_api/deep_link", "/gradio_api/dev/reload", "/gradio_api/process_recording"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/gradio_api/deep_link",
+        "/gradio_api/dev/reload",
+        "/gradio_api/process_recording",
+        "/gradio_api/file=https://example.com/",
+        "/gradio_api/file=HTTP%3a//example.com/",
+    ],
+)
 def test_what_the_page_does_not_use_and_costs_something_is_not_there(path: str) -> None:
     assert client(Page(Settings())).get(path).status_code == 404
 

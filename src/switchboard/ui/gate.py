@@ -23,8 +23,13 @@ CONNECTIONS = 400
 _UPLOAD = "/gradio_api/upload"
 _PAGE = "/gradio_api/heartbeat/"
 _JOIN = ("/gradio_api/queue/join", "/gradio_api/call/")
-_CLOSED = ("/gradio_api/deep_link", "/gradio_api/process_recording", "/gradio_api/dev/reload")
-"""Routes of Gradio's that the page does not use and that write to the disk or never rest."""
+_CLOSED = (
+    "/gradio_api/deep_link",
+    "/gradio_api/process_recording",
+    "/gradio_api/dev/reload",
+    "/gradio_api/file=http",
+)
+"""Routes of Gradio's that the page does not use and that write to the disk, never rest, or fetch pages of the web."""
 
 
 class Gate:
@@ -85,7 +90,7 @@ class Gate:
 
 def _refusal(scope: Scope, service: Service, visitor: str, number: int) -> Response | None:
     path = scope["path"]
-    if path.startswith(_CLOSED):
+    if path.lower().startswith(_CLOSED):
         return _said(path, "There is nothing here.", 404)
     if number > CONNECTIONS:
         service.metrics.refused("connections")
