@@ -210,9 +210,18 @@ answers in a step, so a larger model may need fewer than this says:
 
 ## Under load
 
-32 visitors for ten minutes: `make load` writes docs/load.json. Until its figures stand here, all that is known of many visitors
-at once are the eight above.
+{_under_load()}
 """
+
+
+def _under_load() -> str:
+    """What `make load` found."""
+    found = json.loads((ROOT / "docs" / "load.json").read_text(encoding="utf-8"))
+    first, whole, memory = (found[name] for name in ("first_frame_seconds", "whole_seconds", "memory_mb"))
+    return f"""`make load`: {found["visitors"]} visitors for {found["seconds"]} seconds on one process with two cores, each with a document of their own
+([how](operating.md#load)). {found["turns"]:,} turns were answered, {found["turns_per_second"]} a second; {found["mixed"]} were mixed up and {found["lost"]} lost. The first frame took
+{first["p50"]} s (median) and {first["p99"]} s (99 %), the whole answer {whole["p50"]} and {whole["p99"]} s. Memory went from {memory["start"]:,} to {memory["end"]:,} MB, at most
+{memory["most"]:,}."""
 
 
 def _short(number: float) -> str:
