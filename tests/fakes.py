@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from switchboard.types import GenerationSettings, Grounding, Message, Passage, SearchResult, Token
+from switchboard.retrieval.documents import read_document
+from switchboard.types import Document, GenerationSettings, Grounding, Message, Passage, SearchResult, Token
 
 FIBRE = Passage("plans/fibre.md", "Fibre plans", "Prices", "Fibre 100 costs £27 a month.", 20, 48, "2026-09-14")
 EXIT = Passage("contracts/cancel.md", "Cancel fibre", "Exit fee", "The early exit fee is 60 %.", 0, 27, "2026-08-01")
@@ -63,3 +65,35 @@ class FakeRetriever:
 
     def small_talk(self, message: str) -> str:
         return self.talk.get(message, "")
+
+
+class Everybodys:
+    """Everybody's documents with what is changed of them, in memory; for retrieval/knowledge.py."""
+
+    def __init__(self, index: Any) -> None:
+        self._first = self.current = index
+        self._files: dict[str, bytes | None] = {}
+
+    def add(self, source: str, data: bytes) -> Document:
+        document = read_document(source, data)
+        self._files[source] = data
+        self.renew()
+        return document
+
+    def remove(self, source: str) -> None:
+        self._files[source] = None
+        self.renew()
+
+    def undo(self, source: str) -> None:
+        self._files.pop(source, None)
+        self.renew()
+
+    def changes(self) -> dict[str, bool]:
+        return {source: data is None for source, data in self._files.items()}
+
+    def file(self, source: str) -> bytes:
+        return self._files.get(source) or self.current.document(source).text.encode()
+
+    def renew(self) -> None:
+        there = [read_document(source, data) for source, data in self._files.items() if data is not None]
+        self.current = self._first.with_documents(there, [s for s, data in self._files.items() if data is None])

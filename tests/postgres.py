@@ -27,6 +27,8 @@ def postgres(folder: Path, port: int) -> Iterator[str]:
         account = pwd.getpwnam("postgres")
         folder.mkdir(parents=True, exist_ok=True)
         os.chown(folder, account.pw_uid, account.pw_gid)
+        for above in folder.parents[:3]:  # pytest lets nobody else into its own
+            above.chmod(above.stat().st_mode | 0o055)
         as_user = {"user": account.pw_uid, "group": account.pw_gid}
     data = folder / "data"
 

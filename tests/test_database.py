@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import socket
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from io import StringIO
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, select
 
+from model_server import free_port
 from postgres import postgres
 from switchboard.database import Database, open_database, put
 from switchboard.errors import SettingsError, StorageError
@@ -25,13 +25,7 @@ ANSWER = Answer("rag", "It is £36 \x00 \ud800.", done=True)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    folder = tmp_path_factory.mktemp("postgres")
-    for above in (folder, *folder.parents[:2]):
-        above.chmod(0o755)
-    with postgres(folder / "server", port) as url:
+    with postgres(tmp_path_factory.mktemp("postgres") / "server", free_port()) as url:
         yield url
 
 

@@ -56,8 +56,6 @@ def apps(tmp_path: Path) -> Iterator[list[App]]:
     knowledge.mkdir()
     (knowledge / "fees.md").write_text("The late fee is five pounds.")
     (knowledge / "router.md").write_text("A red light means no signal.")
-    for above in (tmp_path, *tmp_path.parents[:2]):
-        above.chmod(0o755)
     chroma = Chroma(tmp_path / "chroma")
     with postgres(tmp_path / "postgres", free_port()) as database:
         running = [App(chroma.url, database, knowledge, tmp_path / f"data-{n}") for n in range(2)]

@@ -15,12 +15,11 @@ from weakref import WeakSet
 
 import pytest
 
+from fakes import Everybodys
 from retrieval_fakes import FakeEmbedder
-from switchboard.retrieval.documents import read_document
 from switchboard.retrieval.index import KnowledgeIndex
 from switchboard.retrieval.likeness import likeness
 from switchboard.settings import Settings
-from switchboard.types import Document
 from switchboard.ui.documents import DocumentEvents, DocumentParts
 from switchboard.ui.shelf import MOST_CHARACTERS, MOST_DOCUMENTS, Mine
 
@@ -177,38 +176,6 @@ def test_likeness_is_that_of_runs_of_words() -> None:
     assert likeness(FEES, BOATS) == 0.0
     assert 0.3 < likeness(FEES, FEES.replace("charged", "due")) < 0.8
     assert likeness("too short", "too short") == 0.0
-
-
-class Everybodys:
-    """Everybody's documents, in memory."""
-
-    def __init__(self, index: KnowledgeIndex) -> None:
-        self._first = self.current = index
-        self._files: dict[str, bytes | None] = {}
-
-    def add(self, source: str, data: bytes) -> Document:
-        document = read_document(source, data)
-        self._files[source] = data
-        self.renew()
-        return document
-
-    def remove(self, source: str) -> None:
-        self._files[source] = None
-        self.renew()
-
-    def undo(self, source: str) -> None:
-        del self._files[source]
-        self.renew()
-
-    def changes(self) -> dict[str, bool]:
-        return {source: data is None for source, data in self._files.items()}
-
-    def file(self, source: str) -> bytes:
-        return self._files.get(source) or self.current.document(source).text.encode()
-
-    def renew(self) -> None:
-        there = [read_document(source, data) for source, data in self._files.items() if data is not None]
-        self.current = self._first.with_documents(there, [s for s, data in self._files.items() if data is None])
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from switchboard.compute import compute
@@ -152,9 +152,16 @@ def open_knowledge(settings: Settings, report: Report, patient: bool = False) ->
     it cannot be had at all, an empty one until it can. Otherwise raises KnowledgeError, ModelError or StorageError.
     """
 
-    def opened(edits: SharedDocuments | None, data: Path = settings.data) -> KnowledgeIndex:
+    # An index that could not be had is tried again every few seconds: what was loaded for it is loaded once.
+    @cache
+    def models() -> tuple[SentenceEmbedder, CrossEncoder | None]:
         embedder = open_embedder(settings.embedder, settings.data, report)
-        reranker = open_reranker(settings, embedder, report)
+        return embedder, open_reranker(settings, embedder, report)
+
+    copied = cache(_copied)
+
+    def opened(edits: SharedDocuments | None, data: Path = settings.data) -> KnowledgeIndex:
+        embedder, reranker = models()
         server = ChromaServer(settings.chroma_url, settings.company) if settings.chroma_url else None
         folder, threshold = settings.knowledge, settings.threshold
         try:
@@ -163,7 +170,7 @@ def open_knowledge(settings: Settings, report: Report, patient: bool = False) ->
             if not patient or data != settings.data:
                 raise
             report(f"{error} Until then it is a copy that is searched.")
-            return opened(edits, _copied(data))
+            return opened(edits, copied(data))
 
     edits = SharedDocuments(open_database(settings, "documents"), name_of(settings.knowledge))
     knowledge = Knowledge(settings.knowledge, settings.data, edits, opened, report, patient)

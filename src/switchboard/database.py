@@ -12,6 +12,7 @@ import logging
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +63,6 @@ class Database:
         """An SQLite file, made when it is first written to."""
         return cls(f"sqlite:///{file}")
 
-    @property
-    def shared(self) -> bool:
-        """Whether other machines may write here too."""
-        return self._file is None
-
     @contextmanager
     def begin(self, tables: MetaData) -> Iterator[Connection]:
         """One transaction over these tables, which are made where they are not there yet.
@@ -90,10 +86,6 @@ class Database:
         """Whether there is no file yet, so that nothing need be made to find nothing."""
         return self._file is not None and not self._file.is_file()
 
-    def close(self) -> None:
-        """Give the connections back."""
-        self._engine.dispose()
-
     def _look_through(self, file: Path, tables: MetaData) -> None:
         """Mend a damaged file, when this process first opens it and after damage was met."""
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -116,8 +108,14 @@ class Database:
 
 
 def open_database(settings: Settings, name: str) -> Database:
-    """The shared database where one is set, else the file `name`.sqlite in the data folder."""
-    return Database(settings.database_url) if settings.database_url else Database.at(settings.data / f"{name}.sqlite")
+    """The shared database where one is set, one object a process; else the file `name`.sqlite in the data folder."""
+    return _shared(settings.database_url) if settings.database_url else Database.at(settings.data / f"{name}.sqlite")
+
+
+@cache
+def _shared(url: str) -> Database:
+    """Ratings, votes, documents and conversations draw on the same few connections."""
+    return Database(url)
 
 
 def put(opened: Connection, table: Table, row: Mapping[str, Any], keep: bool = False) -> None:

@@ -79,14 +79,14 @@ class Switchboard:
         """
         settings = settings or GenerationSettings()
         began = time.perf_counter()
-        turn = self.prepare(conversation, mode, settings)
+        chosen = mode if isinstance(mode, Mode) else mode_named(mode)
+        turn = self.prepare(conversation, chosen, settings)
         if turn.answer.done:
             yield replace(turn.answer, metrics=replace(turn.answer.metrics, total_ms=_since(began)))
             return
         if turn.answer.passages:
             yield turn.answer
-        generator = self.generator_of(mode if isinstance(mode, Mode) else mode_named(mode))
-        tokens = generator.stream(turn.prompt, settings, turn.adapter, turn.grounding)
+        tokens = self.generator_of(chosen).stream(turn.prompt, settings, turn.adapter, turn.grounding)
         yield from self._generated(turn, tokens, began)
 
     def prepare(self, conversation: Sequence[Message], mode: str | Mode, settings: GenerationSettings) -> Turn:

@@ -15,8 +15,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
+from fakes import Everybodys  # noqa: E402
 from switchboard.errors import KnowledgeError  # noqa: E402
-from switchboard.retrieval.documents import read_document  # noqa: E402
 from switchboard.settings import Settings  # noqa: E402
 from switchboard.switch import Switchboard  # noqa: E402
 from switchboard.types import Document, GenerationSettings, Grounding, Message, Passage, SearchResult, Token  # noqa: E402
@@ -222,44 +222,12 @@ class DemoIndex(WordRetriever):
         return ranked, result
 
 
-class DemoKnowledge:
-    """Everybody's documents, and what was changed of them."""
-
-    def __init__(self) -> None:
-        self.current = DemoIndex()
-        self._files: dict[str, bytes | None] = {}
-
-    def add(self, source: str, data: bytes) -> Document:
-        document = read_document(source, data)
-        self._files[source] = data
-        self.renew()
-        return document
-
-    def remove(self, source: str) -> None:
-        self._files[source] = None
-        self.renew()
-
-    def undo(self, source: str) -> None:
-        self._files.pop(source, None)
-        self.renew()
-
-    def changes(self) -> dict[str, bool]:
-        return {source: data is None for source, data in self._files.items()}
-
-    def file(self, source: str) -> bytes:
-        return self._files.get(source) or self.current.document(source).text.encode()
-
-    def renew(self) -> None:
-        changed = [read_document(source, data) for source, data in self._files.items() if data]
-        self.current = DemoIndex().with_documents(changed, [source for source, data in self._files.items() if not data])
-
-
 @dataclass(frozen=True)
 class Demo:
     """Looks like switchboard.build.Running."""
 
     answers: Switchboard
-    knowledge: DemoKnowledge
+    knowledge: Everybodys
     about: tuple[tuple[str, str], ...]
     settings: Settings
     ready: bool = True
@@ -292,7 +260,7 @@ def demo(data: Path, port: int = 7860, pause: float = 0.03, admin_password: str 
         ("Adapters", "customer-service, reader"),
         ("Knowledge", f"{len(documents())} articles, {len(passages())} passages, words in common"),
     )
-    return Demo(board, DemoKnowledge(), about, settings)
+    return Demo(board, Everybodys(DemoIndex()), about, settings)
 
 
 if __name__ == "__main__":

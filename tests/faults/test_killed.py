@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,17 @@ def test_killed_while_the_model_is_made(tmp_path: Path, articles: Path) -> None:
     assert (models / "HuggingFaceTB--SmolLM2-135M-Instruct-nf4" / "manifest.json").is_file()
 
 
+def check_all_stored(path: Path, kind: str, acknowledged: Sequence[int]) -> None:
+    """Assert that a file has what WRITER said that it had stored."""
+    if kind == "feedback":
+        file = io.StringIO(newline="")
+        FeedbackStore(Database.at(path)).export_csv(file)
+        found = {row["id"] for row in csv.DictReader(io.StringIO(file.getvalue(), newline=""))}
+        assert {f"id{n}" for n in acknowledged} <= found
+    else:
+        assert VoteStore(Database.at(path)).tally()["rag"].won >= len(acknowledged)
+
+
 @fault(
     "A process that writes ratings, or votes, is killed at a random moment, three times over.",
     "Nothing: what was stored is there.",
@@ -187,13 +199,7 @@ def test_killed_while_writing(tmp_path: Path, kind: str) -> None:
         acknowledged += [int(line) for line in process.stdout if line.endswith("\n")]
         process.wait()
     assert len(acknowledged) > 30
-    if kind == "feedback":
-        file = io.StringIO(newline="")
-        FeedbackStore(Database.at(path)).export_csv(file)
-        found = {row["id"] for row in csv.DictReader(io.StringIO(file.getvalue(), newline=""))}
-        assert {f"id{n}" for n in acknowledged} <= found
-    else:
-        assert VoteStore(Database.at(path)).tally()["rag"].won >= len(acknowledged)
+    check_all_stored(path, kind, acknowledged)
     assert not list(tmp_path.glob("*damaged*"))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import shutil
 import socket
 import time
@@ -14,12 +12,9 @@ from causing import App, copied_data, ended, fault, python
 from demo import demo
 from gradio_client import Client
 from kept import Kept
-from test_killed import INDEX, WRITER
+from test_killed import INDEX, WRITER, check_all_stored
 
-from switchboard.database import Database
-from switchboard.feedback import FeedbackStore
 from switchboard.ui.app import create_app, launch_options
-from switchboard.votes import VoteStore
 
 CACHE = (
     "import sys; from pathlib import Path; from switchboard.settings import Settings\n"
@@ -85,13 +80,7 @@ def test_two_write_at_once(tmp_path: Path, kind: str) -> None:
         process.terminate()
     acknowledged = [int(line) for process in both for line in ended(process)[1].split("\n")[:-1]]
     assert min(acknowledged) < 500_000 <= max(acknowledged)
-    if kind == "feedback":
-        file = io.StringIO(newline="")
-        FeedbackStore(Database.at(path)).export_csv(file)
-        found = {row["id"] for row in csv.DictReader(io.StringIO(file.getvalue(), newline=""))}
-        assert {f"id{n}" for n in acknowledged} <= found
-    else:
-        assert VoteStore(Database.at(path)).tally()["rag"].won >= len(acknowledged)
+    check_all_stored(path, kind, acknowledged)
 
 
 @fault(

@@ -23,7 +23,7 @@ from switchboard.progress import Report, quietly
 from switchboard.retrieval.embedding import Embedder, Vectors, embedded_text
 from switchboard.retrieval.focus import part_text, parts_or_whole
 from switchboard.retrieval.judge import Reranker
-from switchboard.retrieval.search import FUSION_K, Searcher
+from switchboard.retrieval.search import Searcher, reciprocal_rank_fusion
 from switchboard.retrieval.store import PassageStore
 from switchboard.types import Passage
 
@@ -78,7 +78,8 @@ def evaluate_retrieval(
     if reranker:
         for name, weights in WEIGHTS.items():
             rankings[f"fused, {name}"] = {
-                query: tuple(weighted_fusion((found.dense, found.lexical), weights)) for query, found in ranks.items()
+                query: tuple(reciprocal_rank_fusion((found.dense, found.lexical), weights=weights))
+                for query, found in ranks.items()
             }
         by_name = {document.source: document for document in corpus}
         report(f"Reranking the first {RERANKED} of each ...")
@@ -86,15 +87,6 @@ def evaluate_retrieval(
             query: tuple(reranked(reranker, queries[query], found.fused, by_name)) for query, found in ranks.items()
         }
     return {name: score_rankings(found, judgements) for name, found in rankings.items()}
-
-
-def weighted_fusion(rankings: Sequence[Sequence[str]], weights: Sequence[float]) -> list[str]:
-    """Reciprocal rank fusion in which a ranking counts `weight` times: the sum of weight / (FUSION_K + rank)."""
-    sums: dict[str, float] = {}
-    for ranking, weight in zip(rankings, weights, strict=True):
-        for rank, name in enumerate(ranking, 1):
-            sums[name] = sums.get(name, 0.0) + weight / (FUSION_K + rank)
-    return sorted(sums, key=lambda name: -sums[name])
 
 
 def reranked(reranker: Reranker, query: str, names: Sequence[str], documents: Mapping[str, Passage]) -> list[str]:

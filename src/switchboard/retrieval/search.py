@@ -62,17 +62,29 @@ def nothing_left_out(_passage: Passage) -> frozenset[int]:
     return frozenset()
 
 
-def reciprocal_rank_fusion(rankings: Sequence[Sequence[Item]], k: int = FUSION_K) -> list[Item]:
-    """Fuse rankings, each best first, by the sum of 1 / (k + rank), ranks counted from 1; best first.
+def reciprocal_rank_fusion(
+    rankings: Sequence[Sequence[Item]], k: int = FUSION_K, weights: Sequence[float] | None = None
+) -> list[Item]:
+    """Fuse rankings, each best first, by the sum of weight / (k + rank), ranks counted from 1; best first.
+
+    The `weights` say what each ranking counts, all of them 1 unless given.
 
     Items of equal sum keep the order in which they are first seen, ranking by ranking. From: Cormack, Clarke and
     Buettcher, Reciprocal rank fusion outperforms Condorcet and individual rank learning methods, SIGIR 2009.
     """
-    sums: dict[Item, float] = {}
-    for ranking in rankings:
-        for rank, item in enumerate(ranking, 1):
-            sums[item] = sums.get(item, 0.0) + 1 / (k + rank)
+    sums = reciprocal_rank_sums(rankings, k, weights)
     return sorted(sums, key=lambda item: -sums[item])
+
+
+def reciprocal_rank_sums(
+    rankings: Sequence[Sequence[Item]], k: int = FUSION_K, weights: Sequence[float] | None = None
+) -> dict[Item, float]:
+    """What reciprocal rank fusion goes by, for each item in the order in which they are first seen."""
+    sums: dict[Item, float] = {}
+    for ranking, weight in zip(rankings, weights or [1.0] * len(rankings), strict=True):
+        for rank, item in enumerate(ranking, 1):
+            sums[item] = sums.get(item, 0.0) + weight / (k + rank)
+    return sums
 
 
 def threshold_for(embedder: str, asked: bool = False) -> float | None:

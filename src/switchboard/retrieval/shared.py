@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from datetime import datetime, timezone
+from typing import Any
 
-from sqlalchemy import Column, LargeBinary, MetaData, Table, Text, delete, select
+from sqlalchemy import Column, ColumnElement, LargeBinary, MetaData, Table, Text, delete, select
 
 from switchboard.database import Database, put
 from switchboard.errors import KnowledgeError
@@ -44,11 +45,11 @@ class SharedDocuments:
         A changed one that cannot be read is reported and left out. Raises StorageError.
         """
         by_source = {document.source: document for document in documents}
-        for source, data in self._rows():
+        for source, data in self._selected(_DOCUMENTS.c.data):
             by_source.pop(source, None)
             if data is not None:
                 try:
-                    by_source[source] = read_document(source, data)
+                    by_source[source] = read_document(source, bytes(data))
                 except KnowledgeError as error:
                     report(f"Left out: {error}")
         return sorted(by_source.values(), key=lambda document: document.source)
@@ -69,28 +70,25 @@ class SharedDocuments:
 
     def data(self, source: str) -> bytes | None:
         """The bytes of a file that was stored; None where there are none. Raises StorageError."""
-        return dict(self._rows()).get(source)
+        found = self._selected(_DOCUMENTS.c.data, _DOCUMENTS.c.source == source)
+        return None if not found or found[0][1] is None else bytes(found[0][1])
 
     def changes(self) -> dict[str, bool]:
         """The sources that were changed, and whether each was removed. Raises StorageError."""
-        return {source: data is None for source, data in self._rows()}
+        return {source: not digest for source, digest in self._selected(_DOCUMENTS.c.sha256)}
 
     def state(self) -> str:
         """A digest of all changes: another one says that something has changed. Raises StorageError."""
-        if self._database.is_empty():
-            return ""
-        columns = (_DOCUMENTS.c.source, _DOCUMENTS.c.sha256)
-        with self._database.begin(_TABLES) as opened:
-            found = opened.execute(select(*columns).where(_DOCUMENTS.c.knowledge == self._knowledge)).all()
-        return hashlib.sha256(repr(sorted((str(s), str(d)) for s, d in found)).encode()).hexdigest() if found else ""
+        found = [(source, str(digest)) for source, digest in self._selected(_DOCUMENTS.c.sha256)]
+        return hashlib.sha256(repr(sorted(found)).encode()).hexdigest() if found else ""
 
-    def _rows(self) -> list[tuple[str, bytes | None]]:
+    def _selected(self, column: Column[Any], *where: ColumnElement[bool]) -> list[tuple[str, Any]]:
+        """The sources of the changes, or of those of them, each with one column more."""
         if self._database.is_empty():
             return []
-        columns = (_DOCUMENTS.c.source, _DOCUMENTS.c.data)
+        query = select(_DOCUMENTS.c.source, column).where(_DOCUMENTS.c.knowledge == self._knowledge, *where)
         with self._database.begin(_TABLES) as opened:
-            found = opened.execute(select(*columns).where(_DOCUMENTS.c.knowledge == self._knowledge)).all()
-        return [(str(source), None if data is None else bytes(data)) for source, data in found]
+            return [(str(source), value) for source, value in opened.execute(query)]
 
     def _store(self, source: str, data: bytes | None) -> None:
         row = {

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from switchboard.retrieval.search import FUSION_K
+from switchboard.retrieval.search import reciprocal_rank_sums
 from switchboard.types import Document, Passage, SearchResult
 from switchboard.ui.markup import plain
 from switchboard.ui.render import counted
@@ -108,6 +108,7 @@ def busy(words: str) -> str:
 def seen(rankings: Rankings, result: SearchResult, index: Passages) -> str:
     """What both searches rank, how they are fused, and which passages an answer would be given."""
     read = [passage.id for passage in result.passages]
+    sums = reciprocal_rank_sums((rankings.dense, rankings.lexical))
     rows = []
     for place, name in enumerate(rankings.fused[:_SHOWN], 1):
         passage = index.passage(name)
@@ -120,7 +121,7 @@ def seen(rankings: Rankings, result: SearchResult, index: Passages) -> str:
             f'data-start="{int(passage.start)}" data-end="{int(passage.end)}">{plain(passage.label)}</button>'
             f"<small>by meaning {_rank(rankings.dense, name)}, similarity {rankings.similarity[name]:.2f} · by words "
             f"{_rank(rankings.lexical, name)}{_score(rankings.words.get(name))} · "
-            f"fused {_fused(rankings, name):.4f} · {rank}</small></div></li>"
+            f"fused {sums[name]:.4f} · {rank}</small></div></li>"
         )
     further = [plain(index.passage(name).label) for name in read if name not in rankings.fused[:_SHOWN]]
     also = f'<p class="drawer-note">Read as well: {"; ".join(further)}.</p>' if further else ""
@@ -139,11 +140,6 @@ def _verdict(result: SearchResult) -> str:
 
 def _rank(names: Sequence[str], name: str) -> str:
     return f"{names.index(name) + 1}." if name in names else "not found"
-
-
-def _fused(rankings: Rankings, name: str) -> float:
-    """The sum that reciprocal rank fusion goes by, see `reciprocal_rank_fusion`."""
-    return sum(1 / (FUSION_K + names.index(name) + 1) for names in (rankings.dense, rankings.lexical) if name in names)
 
 
 def _score(score: float | None) -> str:

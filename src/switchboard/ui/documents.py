@@ -11,7 +11,7 @@ import hmac
 import logging
 import time
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -285,7 +285,7 @@ class DocumentEvents:
             self._parts.listed: self._list(mine, staff),
         }
 
-    def _shared(self, change: Any, name: str, words: str, mine: Mine | None) -> Update:
+    def _shared(self, change: Callable[[], None], name: str, words: str, mine: Mine | None) -> Update:
         """Change everybody's documents and say so."""
         try:
             change()
