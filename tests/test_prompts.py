@@ -46,6 +46,13 @@ def test_the_oldest_turns_are_dropped_first() -> None:
     assert [message.content for message in prompt[1:]] == ["newer two", "reply two", "question"]
 
 
+@pytest.mark.parametrize(("most", "kept"), [(10, 4), (7, 2), (4, 2), (0, 2)])
+def test_earlier_turns_have_a_limit_of_their_own_but_the_latest_stays(most: int, kept: int) -> None:
+    turns = conversation("oldest one", "reply one", "newer one two", "reply two", "question")
+    prompt = build_prompt(turns, [], "F", count_words, 500, most)
+    assert prompt[1:] == turns[-kept - 1 :]
+
+
 @given(
     st.lists(st.text("ab ", min_size=1, max_size=60), max_size=9),
     st.integers(0, 40),

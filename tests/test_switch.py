@@ -32,6 +32,19 @@ def test_each_mode_wears_its_adapter_and_searches_as_its_row_says(mode: Mode, pa
     assert answer.mode == mode.name
 
 
+def test_a_small_model_here_is_told_the_latest_turns_and_one_elsewhere_all_of_them(passages: list[Passage]) -> None:
+    long = [Message("assistant" if n % 2 else "user", f"{n} " + "word " * 49) for n in range(20)]
+    for elsewhere, told in ((False, 5 * 50), (True, 20 * 50)):
+        generator = FakeGenerator("Yes.")
+        switchboard = Switchboard(
+            generator, FakeRetriever(passages), "F", elsewhere={"rag": generator} if elsewhere else {}
+        )
+        list(switchboard.answer([*long, Message("user", "fibre costs")], "rag"))
+        ((_, *history, _), _) = generator.history[0]
+        assert told - 50 <= generator.count_tokens(history) <= told
+        assert history[-1].content.startswith("19 ")
+
+
 def test_sources_come_before_the_first_word(passages: list[Passage]) -> None:
     first, *_ = ask(Switchboard(FakeGenerator("£27 [1]."), FakeRetriever(passages), "F"), "fibre costs", "rag")
     assert first.passages

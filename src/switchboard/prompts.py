@@ -16,6 +16,10 @@ from switchboard.types import Message, Passage
 PROMPT_TOKENS = 2048
 """The most tokens of a prompt: bounds the wait for the first word on two cores to a few seconds."""
 
+HISTORY_TOKENS = 256
+"""The most tokens of earlier turns that a small model here is told: some five turns, where the adapters were trained
+with two. With no limit but the prompt's, 32 visitors waited three times as long after ten minutes as after one."""
+
 LEAST_QUESTION = 64
 """Tokens that a question must have room for; with less it is the passages that are too long, not the question."""
 
@@ -56,18 +60,23 @@ def build_prompt(
     company: str,
     count_tokens: Callable[[Sequence[Message]], int],
     budget: int,
+    history_tokens: int = PROMPT_TOKENS,
 ) -> list[Message]:
     """Turn a conversation, which ends with the question, into the model's messages.
 
     Earlier answers lose their citations, whose passages are not in this prompt. The oldest turns are dropped until
-    the prompt has at most `budget` tokens; the system prompt, the passages and the question always stay. Raises
-    MessageTooLongError, or SettingsError where the passages are to blame, when those alone are too long.
+    they have at most `history_tokens`, or the latest alone is left, and then until the prompt has at most `budget`; the
+    system prompt, the passages and the question always stay. Raises MessageTooLongError, or SettingsError where the
+    passages are to blame, when those alone are too long.
     """
     *earlier, question = conversation
     history = [replace(message, content=without_citations(message.content)) for message in earlier]
     system = Message("system", system_prompt(company, with_passages=bool(passages)))
     content = question_with_passages(question.content, passages) if passages else question.content
     last = Message("user", content)
+    most = count_tokens([system, last]) + history_tokens
+    while (shorter := _without_oldest_turn(history)) and count_tokens([system, *history, last]) > most:
+        history = shorter
     while (length := count_tokens([system, *history, last])) > budget:
         if not history:
             # What the question alone takes, and what the rest leaves for it.

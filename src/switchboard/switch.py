@@ -10,7 +10,7 @@ from switchboard.citations import check_addresses, check_citations
 from switchboard.errors import AdapterError, GeneratorError, SettingsError
 from switchboard.followups import search_query
 from switchboard.modes import Mode, mode_named
-from switchboard.prompts import PROMPT_TOKENS, READER_DECLINE, build_prompt, declined
+from switchboard.prompts import HISTORY_TOKENS, PROMPT_TOKENS, READER_DECLINE, build_prompt, declined
 from switchboard.smalltalk import is_small_talk
 from switchboard.subquestions import sub_questions
 from switchboard.types import (
@@ -127,7 +127,8 @@ class Switchboard:
                 reply = reply or self.retriever.small_talk(said) or _GREETING
                 return Turn(replace(answer, text=reply, done=True))
         budget = min(PROMPT_TOKENS, generator.context_tokens - settings.max_tokens)
-        prompt = build_prompt(conversation, read, self.company, generator.count_tokens, budget)
+        history = budget if chosen.name in self.elsewhere else HISTORY_TOKENS
+        prompt = build_prompt(conversation, read, self.company, generator.count_tokens, budget, history)
         texts = (*(f"{p.label}\n{p.text}" for p in read), *(m.content for m in conversation))
         if answer.passages:
             grounding = Grounding(texts, len(answer.passages), READER_DECLINE, quotes)
