@@ -36,7 +36,7 @@ class Kept:
             assert index._asked
             assert index._asked._store.count() == QUESTIONS
             words = FakeEmbedder().embed_queries([f"what is fee number {n}" for n in range(QUESTIONS)])
-            assert np.allclose(index._asked._answered, words, atol=1e-6)
+            assert np.allclose(index._asked._answered.vectors, words, atol=1e-6)
             index.close()
         assert not [line for line in self.lines if "damaged" in line or "Embedding" in line]
 

@@ -19,12 +19,13 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from switchboard.errors import first_line
 from switchboard.progress import Report
@@ -74,23 +75,42 @@ class Nearness(NamedTuple):
 NONE_KNOWN = Nearness(0.0, 0.0)
 
 
-def highest(vectors: Vectors, vector: Vectors) -> float:
-    """The highest similarity of vectors (n, dimensions) to one (dimensions,); -1 of none."""
-    return float((vectors @ vector).max()) if len(vectors) else -1.0
+def highest(similarities: Vectors) -> float:
+    """The highest similarity; -1 of none."""
+    return float(similarities.max()) if len(similarities) else -1.0
 
 
-def soft_maximum(vectors: Vectors, vector: Vectors) -> float:
-    """The soft maximum of the similarities of vectors (n, dimensions) to one (dimensions,); 0 of none.
+def soft_maximum(similarities: Vectors) -> float:
+    """The soft maximum of similarities, shape (n,); 0 of none.
 
     One near question may be so by a chance of wording, several are seldom: SOFT log(sum(exp(similarity / SOFT))) is
     the highest similarity where it stands alone, and more where there are others like it. It is, up to a constant, the
     logarithm of a kernel density estimate with the von Mises-Fisher kernel of concentration 1 / SOFT.
     """
-    if not len(vectors):
+    if not len(similarities):
         return 0.0
-    scaled = (vectors @ vector).astype(np.float64) / SOFT
+    scaled = similarities.astype(np.float64) / SOFT
     top = scaled.max()
     return float(SOFT * (top + np.log(np.exp(scaled - top).sum())))
+
+
+@dataclass(frozen=True)
+class _Some:
+    """Vectors (n, dimensions) that all copies share, and which of them count in this one, (n,)."""
+
+    vectors: Vectors
+    counted: NDArray[np.bool_]
+
+    def only(self, counted: NDArray[np.bool_]) -> _Some:
+        """Those of them that are `counted`, (n,), too."""
+        return replace(self, counted=self.counted & counted)
+
+    def similarities(self, vector: Vectors) -> Vectors:
+        """Of those that count to a vector of shape (dimensions,)."""
+        if not len(self.vectors):
+            return np.zeros(0, np.float32)
+        similarities: Vectors = (self.vectors @ vector)[self.counted]
+        return similarities
 
 
 class AskedQuestions:
@@ -108,7 +128,8 @@ class AskedQuestions:
         self._store = store
         self._rows = tuple(rows)
         self._answer(answered_by)
-        self._answered = self._stored(number for number, place in enumerate(answered_by) if place)
+        self._with_place = tuple(number for number, place in enumerate(answered_by) if place)
+        self._answered = self._stored(self._with_place)
         self._unanswered = self._stored(n for n, place in enumerate(answered_by) if not place and n not in talk)
         self._talk = self._stored(talk)
         self._replies = tuple(talk.values())
@@ -126,9 +147,9 @@ class AskedQuestions:
                 answered_by[number] = _place(row, pieces) if pieces else None
         moved = copy.copy(self)
         moved._answer(answered_by)
-        still = [answered_by[number] is not None for number, place in enumerate(self._answered_by) if place]
-        if len(still) == len(self._answered) and not all(still):
-            moved._answered = self._answered[still]
+        still = np.array([answered_by[number] is not None for number in self._with_place], bool)
+        if len(still) == len(self._answered.vectors):
+            moved._answered = replace(self._answered, counted=still)
         return moved
 
     def with_more(self, vectors: Vectors) -> AskedQuestions:
@@ -138,8 +159,9 @@ class AskedQuestions:
         answer it.
         """
         more = copy.copy(self)
-        if len(vectors) and len(self._unanswered):
-            more._unanswered = self._unanswered[(self._unanswered @ vectors.T).max(axis=1) < MAY_ANSWER]
+        for start in range(0, len(vectors) if len(more._unanswered.vectors) else 0, _AT_ONCE):
+            near = more._unanswered.vectors @ vectors[start : start + _AT_ONCE].T
+            more._unanswered = more._unanswered.only(near.max(axis=1) < MAY_ANSWER)
         return more
 
     def _answer(self, answered_by: Sequence[Place | None]) -> None:
@@ -162,21 +184,22 @@ class AskedQuestions:
 
     def nearness(self, vector: Vectors) -> Nearness:
         """How near the known questions are to a vector of shape (dimensions,)."""
-        return Nearness(soft_maximum(self._answered, vector), soft_maximum(self._unanswered, vector))
+        return Nearness(*(soft_maximum(known.similarities(vector)) for known in (self._answered, self._unanswered)))
 
     def small_talk(self, vector: Vectors) -> str:
         """The reply to the small talk that is nearest to a vector; nothing where a question is nearer."""
         if not self._replies:
             return ""
-        similarity = self._talk @ vector
-        others = max(highest(self._answered, vector), highest(self._unanswered, vector), TALK)
+        similarity = self._talk.similarities(vector)
+        others = max(TALK, *(highest(known.similarities(vector)) for known in (self._answered, self._unanswered)))
         return self._replies[int(similarity.argmax())] if similarity.max() > others else ""
 
-    def _stored(self, numbers: Iterable[int]) -> Vectors:
+    def _stored(self, numbers: Iterable[int]) -> _Some:
         """The vectors of questions, in their order."""
         ids = [str(number) for number in numbers]
         found = self._store.vectors(ids) if ids else {}
-        return np.array([found[i] for i in ids if i in found], np.float32)
+        vectors = np.array([found[i] for i in ids if i in found], np.float32)
+        return _Some(vectors, np.ones(len(vectors), bool))
 
     def close(self) -> None:
         """Release the store's files."""

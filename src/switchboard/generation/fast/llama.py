@@ -37,6 +37,9 @@ instead of 42 ms, 8 take 24 instead of 37, 24 take 53 instead of 59, and 33 more
 _EXACT = 64
 """Tokens whose logits are computed exactly where the likeliest are asked for. The quantized head alone errs by less
 than what lies between the first and the 64th."""
+_ROUNDED = 32
+"""A prompt's tokens are read as if they were a multiple of so many. PyTorch's products keep a program for each number
+of rows: measured, 60 lengths from 80 to 700 leave 254 MB behind as they are and 110 so, in the same time."""
 _TOGETHER = 128
 """Tokens of a prompt whose scores are computed at a time: so many stay in the processor's cache."""
 
@@ -136,24 +139,31 @@ class FastLlama:
         """
         rows, tokens = input_ids.shape
         start = past_key_values.length
-        data = past_key_values.make_room(rows, tokens)
+        kept = slice(tokens - logits_to_keep if logits_to_keep else 0, tokens)
         end = start + tokens
-        self._turn_to(end)
         if self._stepping and rows * tokens <= _FEW:
+            past_key_values.make_room(rows, tokens)
+            self._turn_to(end)
             x = self._step(input_ids, past_key_values, attention_mask, position_ids)
             past_key_values.length = end
             x = x[:, -logits_to_keep:] if logits_to_keep else x
             return SimpleNamespace(logits=self._logits(x.flatten(0, 1), likeliest).view(rows, x.shape[1], -1))
-        places = slice(start, end) if position_ids is None else position_ids
+        plain = rows == 1 and attention_mask is None and position_ids is None
+        read_too = -tokens % _ROUNDED if plain else 0
+        tokens += read_too
+        data = past_key_values.make_room(rows, tokens)
+        self._turn_to(start + tokens)
+        places = slice(start, start + tokens) if position_ids is None else position_ids
         cos, sin = (table[places].to(self._dtype).view(-1, tokens, 1, self._width) for table in self._turns)
         padding = _padding(attention_mask)
-        x = torch.nn.functional.embedding(input_ids, self._embedding).view(rows * tokens, -1)
+        ids = torch.nn.functional.pad(input_ids, (0, read_too))
+        x = torch.nn.functional.embedding(ids, self._embedding).view(rows * tokens, -1)
         for number, layer in enumerate(self._layers):
             read = self._rms(x, layer.norm_in)
             read = layer.qkv(read, self.adapter)
             seen = self._attend(read, data[number], rows, tokens, start, cos, sin, padding)
-            if number == len(self._layers) - 1 and logits_to_keep:
-                x, seen = (part.view(rows, tokens, -1)[:, -logits_to_keep:].flatten(0, 1) for part in (x, seen))
+            if number == len(self._layers) - 1:
+                x, seen = (part.view(rows, tokens, -1)[:, kept].flatten(0, 1) for part in (x, seen))
             x = x + layer.out(seen, self.adapter)
             read = self._rms(x, layer.norm_mid)
             gate, up = layer.gate_up(read, self.adapter).chunk(2, dim=-1)
