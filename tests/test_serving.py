@@ -4,7 +4,9 @@ tests/browser/test_public.py."""
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +18,9 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from switchboard import limits as limits_module
+from switchboard import starting
 from switchboard import users as users_module
+from switchboard.errors import ModelError
 from switchboard.limits import ATTEMPTS, Limits
 from switchboard.metrics import ServiceMetrics
 from switchboard.settings import Settings
@@ -187,6 +191,32 @@ def test_health_and_readiness() -> None:
     assert (waiting.status_code, waiting.json()) == (503, {"ready": False, "missing": ["the model", "the index"]})
     missing.clear()
     assert (visitor.get("/ready").status_code, visitor.get("/ready").json()) == (200, {"ready": True, "missing": []})
+
+
+@pytest.mark.parametrize(
+    ("built", "missing"),
+    [
+        (lambda: SimpleNamespace(knowledge=SimpleNamespace(missing=False)), ()),
+        (lambda: SimpleNamespace(knowledge=SimpleNamespace(missing=True)), ("the index",)),
+        (lambda: _raised(ModelError("No model is there.")), ("No model is there.",)),
+        (lambda: _raised(RuntimeError("in some library")), ("what failed to load",)),
+    ],
+)
+def test_a_start_says_what_it_lacks_when_it_is_over(
+    built: Callable[[], Any], missing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = threading.Event()
+    monkeypatch.setattr(starting, "_build", lambda *_: go.wait() and built())
+    begun = starting.Starting(Settings(), print)
+    assert begun.missing == ("the model", "the index")
+    go.set()
+    with suppress(ModelError, RuntimeError):
+        begun.wait()
+    assert begun.missing == missing
+
+
+def _raised(error: Exception) -> None:
+    raise error
 
 
 def test_numbers_are_for_this_machine_unless_they_are_made_public() -> None:

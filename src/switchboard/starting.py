@@ -37,11 +37,12 @@ class Starting:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """What nobody can be answered without and is not there: what is being loaded, or why it cannot be."""
+        """What some question cannot be answered without and is not there: what is being loaded, or cannot be."""
         if not self._running.done():
             return "the model", "the index"
-        error = self._running.exception()
-        return (str(error),) if isinstance(error, SwitchboardError) else ("what failed to load",) if error else ()
+        if error := self._running.exception():
+            return (str(error) if isinstance(error, SwitchboardError) else "what failed to load",)
+        return ("the index",) if self.knowledge.missing else ()
 
     def wait(self) -> Running:
         """Wait for all of it."""
