@@ -14,6 +14,9 @@ from torch.nn import functional
 
 _FAR = -1e30
 """What is added to a score that must not count."""
+_ROUNDED, _LONGEST_ROUNDED = 32, 8
+"""All tokens together, and those of the longest text, are made a multiple of so many by a text that nobody looks at:
+PyTorch's products keep a program for each shape that they have met."""
 
 
 class PackedBert:
@@ -36,8 +39,10 @@ class PackedBert:
     def __call__(self, texts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """The last states of all tokens of all texts, one text after the other, (tokens, hidden), and the number of
         each token's text, (tokens,)."""
+        tokens = sum(map(len, texts))
+        texts = [*texts, [0] * (_ROUNDED - tokens % _ROUNDED)]
         lengths = torch.tensor([len(text) for text in texts])
-        count, longest = len(texts), int(lengths.max())
+        count, longest = len(texts), -(-int(lengths.max()) // _LONGEST_ROUNDED) * _LONGEST_ROUNDED
         rows = torch.repeat_interleave(torch.arange(count), lengths)
         places = torch.cat([torch.arange(len(text)) for text in texts])
         padded = rows * longest + places
@@ -56,7 +61,7 @@ class PackedBert:
             x = layer.attention.output.LayerNorm(layer.attention.output.dense(seen).add_(x))
             inner = functional.gelu(layer.intermediate.dense(x))
             x = layer.output.LayerNorm(layer.output.dense(inner).add_(x))
-        return x, rows
+        return x[:tokens], rows[:tokens]
 
 
 def _together(attention: Any) -> tuple[torch.Tensor, torch.Tensor]:

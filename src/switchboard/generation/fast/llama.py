@@ -101,7 +101,7 @@ class FastLlama:
         self._stepping = self._compiled(adapters)
         give_back()  # packing takes more memory than what is packed
         self._rough = _rough_head(self._head) if self._stepping else None
-        self._later = torch.full((_TOGETHER, _TOGETHER), _FAR).triu(1)
+        self._later = torch.full((_TOGETHER, _TOGETHER + _ROUNDED), _FAR).triu(1)
 
     def new_cache(self) -> States:
         """Nothing read yet."""
@@ -281,18 +281,22 @@ class FastLlama:
         turned = turned * cos + turned.roll(width // 2, -1) * sin
         data[:, 0, :, start : start + tokens] = turned[:, :, heads:].transpose(1, 2)
         data[:, 1, :, start : start + tokens] = read[:, :, heads + groups :].transpose(1, 2)
-        keys, values = (data[:, part, :, : start + tokens].reshape(rows * groups, -1, width) for part in range(2))
+        # Places to come are read up to the next multiple, and count for nobody: see _ROUNDED.
+        multiple = _ROUNDED if padding is None else 1
+        room = min(data.shape[3], start + tokens + -(start + tokens) % multiple)
+        keys, values = (data[:, part, :, :room].reshape(rows * groups, -1, width) for part in range(2))
         # A group's heads read the same keys: (rows x groups, heads of a group, tokens, width).
         queries = turned[:, :, :heads] * width**-0.5
         queries = queries.view(rows, tokens, groups, each, width).permute(0, 2, 3, 1, 4)
         seen = []
         for first in range(0, tokens, _TOGETHER):
             last = min(tokens, first + _TOGETHER)
-            end, some = start + last, last - first
+            some, own = last - first, start + first
+            end = min(room, start + last + -(start + last) % multiple)
             asking = queries[:, :, :, first:last].reshape(rows * groups, each * some, width)
             scores = torch.bmm(asking, keys[:, :end].transpose(1, 2)).float()
-            if some > 1:
-                scores.view(-1, each, some, end)[..., end - some :].add_(self._later[:some, :some])
+            if end - own > 1:
+                scores.view(-1, each, some, end)[..., own:].add_(self._later[:some, : end - own])
             if padding is not None:
                 scores.view(rows, groups, each * some, end).add_(padding[..., :end]).clamp_(min=_FAR)
             # Shares are rounded before they weigh the values, as PyTorch's own attention rounds them.

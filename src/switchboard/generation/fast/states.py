@@ -43,7 +43,7 @@ class States:
         """The data, with room for so many more tokens."""
         layers, heads, width = self._shape
         if self.data is None or self.data.shape[4] < self.length + tokens:
-            grown = torch.empty(layers, rows, 2, heads, self.length + tokens + _ROOM, width, dtype=self._dtype)
+            grown = torch.zeros(layers, rows, 2, heads, self.length + tokens + _ROOM, width, dtype=self._dtype)
             if self.data is not None:
                 grown[..., : self.length, :] = self._filled()
             self.data = grown
