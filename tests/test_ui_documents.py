@@ -277,3 +277,4 @@ def test_a_visitors_documents_lie_over_what_the_staff_has_changed_since(
     over = mine.over(everybodys.current)
     assert "£9.10" in over.document("fees.md").text
     assert "yours/Boats.md" in over.documents
+    assert mine.over(everybodys.current) is over, "it is made once, not for each turn"

@@ -7,7 +7,6 @@ import io
 import random
 import re
 import shutil
-import sqlite3
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from causing import DAMAGES, fault, sentence
 from kept import Kept
 
 from switchboard.database import Database
+from switchboard.errors import StorageError
 from switchboard.feedback import FeedbackStore
 from switchboard.settings import ROOT
 from switchboard.types import Answer, Metrics
@@ -105,7 +105,7 @@ def test_ratings_damaged_while_running(ratings: Path, tmp_path: Path) -> None:
     store.add("before", "q", ANSWER, liked=True)
     DAMAGES["noise"](path)
     for _ in range(2):
-        with suppress(sqlite3.DatabaseError):  # the page asks to try again, see test_disks
+        with suppress(StorageError):  # the page asks to try again, see test_disks
             store.add("after", "q", ANSWER, liked=True)
     assert written(store) == ["after"]
     assert len(aside(tmp_path)) == 1

@@ -36,11 +36,6 @@ def page_of(text: str, start: int) -> int:
     return before[-1] if before else 1
 
 
-def start_of(text: str, page: int) -> int:
-    """Where a page begins in a PDF's text; the beginning for a page without text."""
-    return next((match.start() for match in _PAGE.finditer(text) if int(match[1]) == page), 0)
-
-
 def page_picture(source: str, data: bytes, page: int, marked: str) -> PagePicture:
     """A page of a PDF, with the text `marked` on it where it is found. Raises KnowledgeError where it cannot be drawn.
 

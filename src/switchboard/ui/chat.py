@@ -154,8 +154,8 @@ class ChatEvents:
         liked = None if event.liked == turn.liked else bool(event.liked)
         try:
             self._feedback.add(turn.id, turn.question, turn.answer, liked)
-        except StorageError as error:
-            gr.Warning(f"Your rating was not stored. {error}")
+        except StorageError:  # whose words are for whoever runs this, and in the log
+            gr.Warning("Your rating could not be stored just now; please try again.")
             return self._idle()
         return self._shown(conversation.updated(replace(turn, liked=liked)))
 

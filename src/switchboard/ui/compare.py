@@ -111,8 +111,8 @@ class CompareEvents:
         left, right = one.columns
         try:
             self._votes.add(one.id, one.question, left.answer, right.answer, vote)
-        except StorageError as error:
-            gr.Warning(f"Your vote was not stored. {error}")
+        except StorageError:
+            gr.Warning("Your vote could not be stored just now; please try again.")
             return {self._parts.state: state}
         update = self._frame(state.updated(replace(one, vote=vote)), busy=False)
         return {**update, self._parts.tally: self.tally()}

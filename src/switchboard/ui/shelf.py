@@ -71,6 +71,7 @@ class Mine:
     documents: tuple[Document, ...]
     files: Mapping[str, bytes]
     since: float = field(default_factory=time.monotonic)
+    _latest: list[Index] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
         _HELD.add(self)
@@ -87,7 +88,9 @@ class Mine:
 
     def over(self, index: Index) -> Index:
         """The index with them over everybody's as that is now."""
-        return self.index.over(index)
+        latest = (self._latest or [self.index])[-1].over(index)
+        self._latest[:] = [latest]  # making it takes a moment, and each turn asks for it
+        return latest
 
     def without(self, source: str, index: Index) -> Mine | None:
         """What is left without one of them; None where nothing is."""
