@@ -74,20 +74,22 @@ def build_prompt(
     system = Message("system", system_prompt(company, with_passages=bool(passages)))
     content = question_with_passages(question.content, passages) if passages else question.content
     last = Message("user", content)
-    most = count_tokens([system, last]) + history_tokens
-    while (shorter := _without_oldest_turn(history)) and count_tokens([system, *history, last]) > most:
+    alone = count_tokens([system, last])
+    if alone > budget:
+        # What the question alone takes, and what the rest leaves for it.
+        own = count_tokens([question])
+        limit = own - (alone - budget)
+        if limit < LEAST_QUESTION and passages:
+            raise SettingsError(
+                f"{len(passages)} passages leave no room for a question. Choose fewer passages or a shorter answer."
+            )
+        raise MessageTooLongError(own, max(0, limit))
+    while history:
+        shorter = _without_oldest_turn(history)
+        most = min(budget, alone + history_tokens) if shorter else budget
+        if count_tokens([system, *history, last]) <= most:
+            break
         history = shorter
-    while (length := count_tokens([system, *history, last])) > budget:
-        if not history:
-            # What the question alone takes, and what the rest leaves for it.
-            own = count_tokens([question])
-            limit = own - (length - budget)
-            if limit < LEAST_QUESTION and passages:
-                raise SettingsError(
-                    f"{len(passages)} passages leave no room for a question. Choose fewer passages or a shorter answer."
-                )
-            raise MessageTooLongError(own, max(0, limit))
-        history = _without_oldest_turn(history)
     return [system, *history, last]
 
 

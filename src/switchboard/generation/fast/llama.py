@@ -141,22 +141,19 @@ class FastLlama:
         start = past_key_values.length
         kept = slice(tokens - logits_to_keep if logits_to_keep else 0, tokens)
         end = start + tokens
-        if self._stepping and rows * tokens <= _FEW:
-            past_key_values.make_room(rows, tokens)
-            self._turn_to(end)
-            x = self._step(input_ids, past_key_values, attention_mask, position_ids)
-            past_key_values.length = end
-            x = x[:, -logits_to_keep:] if logits_to_keep else x
-            return SimpleNamespace(logits=self._logits(x.flatten(0, 1), likeliest).view(rows, x.shape[1], -1))
-        plain = rows == 1 and attention_mask is None and position_ids is None
-        read_too = -tokens % _ROUNDED if plain else 0
-        tokens += read_too
+        few = self._stepping is not None and rows * tokens <= _FEW
+        if rows == 1 and attention_mask is None and position_ids is None and not few:
+            tokens = _up(tokens, _ROUNDED)
         data = past_key_values.make_room(rows, tokens)
         self._turn_to(start + tokens)
+        if few:
+            x = self._step(input_ids, past_key_values, attention_mask, position_ids)[:, kept]
+            past_key_values.length = end
+            return SimpleNamespace(logits=self._logits(x.flatten(0, 1), likeliest).view(rows, x.shape[1], -1))
         places = slice(start, start + tokens) if position_ids is None else position_ids
         cos, sin = (table[places].to(self._dtype).view(-1, tokens, 1, self._width) for table in self._turns)
         padding = _padding(attention_mask)
-        ids = torch.nn.functional.pad(input_ids, (0, read_too))
+        ids = torch.nn.functional.pad(input_ids, (0, tokens - input_ids.shape[1]))
         x = torch.nn.functional.embedding(ids, self._embedding).view(rows * tokens, -1)
         for number, layer in enumerate(self._layers):
             read = self._rms(x, layer.norm_in)
@@ -283,7 +280,7 @@ class FastLlama:
         data[:, 1, :, start : start + tokens] = read[:, :, heads + groups :].transpose(1, 2)
         # Places to come are read up to the next multiple, and count for nobody: see _ROUNDED.
         multiple = _ROUNDED if padding is None else 1
-        room = min(data.shape[3], start + tokens + -(start + tokens) % multiple)
+        room = min(data.shape[3], _up(start + tokens, multiple))
         keys, values = (data[:, part, :, :room].reshape(rows * groups, -1, width) for part in range(2))
         # A group's heads read the same keys: (rows x groups, heads of a group, tokens, width).
         queries = turned[:, :, :heads] * width**-0.5
@@ -292,7 +289,7 @@ class FastLlama:
         for first in range(0, tokens, _TOGETHER):
             last = min(tokens, first + _TOGETHER)
             some, own = last - first, start + first
-            end = min(room, start + last + -(start + last) % multiple)
+            end = min(room, _up(start + last, multiple))
             asking = queries[:, :, :, first:last].reshape(rows * groups, each * some, width)
             scores = torch.bmm(asking, keys[:, :end].transpose(1, 2)).float()
             if end - own > 1:
@@ -341,6 +338,11 @@ def _rough_head(head: torch.Tensor) -> Nf4 | None:
         return Nf4.of(head)
     except ValueError:
         return None
+
+
+def _up(number: int, multiple: int) -> int:
+    """The next multiple, or the number itself where it is one."""
+    return number + -number % multiple
 
 
 def _near(one: torch.Tensor, other: torch.Tensor) -> bool:

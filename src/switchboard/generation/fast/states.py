@@ -43,6 +43,7 @@ class States:
         """The data, with room for so many more tokens."""
         layers, heads, width = self._shape
         if self.data is None or self.data.shape[4] < self.length + tokens:
+            # Zeros: attention reads places to come too and gives them no share, and nought times NaN would be NaN.
             grown = torch.zeros(layers, rows, 2, heads, self.length + tokens + _ROOM, width, dtype=self._dtype)
             if self.data is not None:
                 grown[..., : self.length, :] = self._filled()
