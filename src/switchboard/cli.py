@@ -6,6 +6,7 @@ python -m switchboard ask "How much is Fibre 500?" --mode rag
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -281,6 +282,8 @@ def setup() -> None:
 
 def main() -> None:
     """Run the command line. Whatever a person can mend is one line on standard error and exit code 1."""
+    # What a database refuses is said below in that line; its trace is for a server's log.
+    logging.getLogger("switchboard.database").addHandler(logging.NullHandler())
     try:
         app()
     except SwitchboardError as error:

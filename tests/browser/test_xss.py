@@ -58,6 +58,7 @@ class Parrot(SlowGenerator):
     ) -> Iterator[Token]:
         yield Token(self.says, self.count_tokens(messages), 0)
         yield Token(" [1]", self.count_tokens(messages), 0)
+        yield Token("\n\nThat is all [1]", self.count_tokens(messages), 0)  # seen also below what shows nothing
 
 
 def poisoned(texts: Sequence[str]) -> DemoIndex:
