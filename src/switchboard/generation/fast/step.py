@@ -4,10 +4,10 @@ In Python a token is 800 small operations, and with the weights streaming throug
 it takes alone: 10 ms of 15, measured. Here a token is one call. The products with the quantized weights are those of
 bitsandbytes, on all cores; the rest is little and runs on one.
 
-bfloat16 numbers are held as their 16 bits (uint16) and rounded where transformers' own model rounds.
+Numbers are rounded to bfloat16 where transformers' own model rounds.
 """
 
-# mypy: disable-error-code="call-arg, var-annotated, import-untyped, attr-defined, no-untyped-call"
+# mypy: disable-error-code="call-arg, var-annotated, import-untyped, attr-defined, no-untyped-call, untyped-decorator"
 # The intrinsics' first argument is the compiler's, and llvmlite has no types.
 
 from __future__ import annotations
@@ -16,34 +16,13 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, float32, int64, njit, types, uint16, uint32, void
+from numba import carray, int64, njit, void
 from numba.extending import intrinsic
 
+from switchboard.generation.fast.bfloat16 import FAST, exp, halves_at, narrow, rounded, widen
 from switchboard.generation.fast.nf4 import BLOCK
 
 _BLOCK = BLOCK
-_FAST = {"reassoc", "contract", "nsz", "arcp"}
-"""What the compiler may do to sums, so that it can use the processor's vectors: reorder them."""
-
-
-@intrinsic
-def _as_float(_typing: Any, _bits: Any) -> Any:
-    """32 bits as a float32."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], ir.FloatType())
-
-    return float32(uint32), generate
-
-
-@intrinsic
-def _as_bits(_typing: Any, _number: Any) -> Any:
-    """A float32 as its 32 bits."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], ir.IntType(32))
-
-    return uint32(float32), generate
 
 
 @intrinsic
@@ -73,53 +52,7 @@ def _kernel(
     return void(*[int64] * 9), generate
 
 
-@njit(inline="always", fastmath=_FAST)
-def _rounded(number: Any) -> Any:
-    """The nearest bfloat16, as a float32."""
-    bits = _as_bits(number)
-    bits = bits + uint32(0x7FFF) + ((bits >> uint32(16)) & uint32(1))
-    return _as_float(bits & uint32(0xFFFF0000))
-
-
-@intrinsic
-def _halves_at(_typing: Any, _address: Any) -> Any:
-    """An address as that of 16-bit numbers."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], ir.IntType(16).as_pointer())
-
-    return types.CPointer(uint16)(int64), generate
-
-
-@njit(inline="always", fastmath=_FAST)
-def _wide(half: Any) -> Any:
-    """bfloat16 bits as a float32."""
-    return _as_float(uint32(half) << uint32(16))
-
-
-@njit(inline="always", fastmath=_FAST)
-def _narrow(number: Any) -> Any:
-    """A float32 that is a bfloat16 number, as its bits."""
-    return np.uint16(_as_bits(number) >> uint32(16))
-
-
-@njit(inline="always", fastmath=_FAST)
-def _exp(x: Any) -> Any:
-    """e to the x for x from -87 to 87, within 2e-7 of it. Cephes' expf (Moshier), which a vector can compute."""
-    x = min(max(x, np.float32(-87.0)), np.float32(87.0))
-    whole = np.floor(x * np.float32(1.44269504088896341) + np.float32(0.5))
-    x = x - whole * np.float32(0.693359375) + whole * np.float32(2.12194440e-4)
-    y = np.float32(1.9875691500e-4)
-    y = y * x + np.float32(1.3981999507e-3)
-    y = y * x + np.float32(8.3334519073e-3)
-    y = y * x + np.float32(4.1665795894e-2)
-    y = y * x + np.float32(1.6666665459e-1)
-    y = y * x + np.float32(5.0000001201e-1)
-    y = y * x * x + x + np.float32(1.0)
-    return y * _as_float(uint32(np.int32(whole) + np.int32(127)) << uint32(23))
-
-
-@njit(fastmath=_FAST)
+@njit(**FAST)
 def _norm(x: Any, weight: Any, eps: Any, out: Any, wide: Any) -> None:
     """RMSNorm of the rows of `x` (rows, width), into `out` as bits and `wide` as float32."""
     width = x.shape[1]
@@ -129,12 +62,12 @@ def _norm(x: Any, weight: Any, eps: Any, out: Any, wide: Any) -> None:
             total += x[row, n] * x[row, n]
         scale = np.float32(1.0) / np.sqrt(total / np.float32(width) + eps)
         for n in range(width):
-            value = _rounded(weight[n] * _rounded(x[row, n] * scale))
+            value = rounded(weight[n] * rounded(x[row, n] * scale))
             wide[row, n] = value
-            out[row, n] = _narrow(value)
+            out[row, n] = narrow(value)
 
 
-@njit(fastmath=_FAST)
+@njit(**FAST)
 def _add_lora(x: Any, down: Any, up: Any, which: Any, out: Any, scratch: Any) -> None:
     """Add to one row's `out` (out,) in bits what an adapter makes of its `x` (in,); see lora.Lora for the others."""
     rank, outputs = up.shape
@@ -142,7 +75,7 @@ def _add_lora(x: Any, down: Any, up: Any, which: Any, out: Any, scratch: Any) ->
     for n in range(down.shape[0]):
         total = np.float32(0.0)
         for m in range(down.shape[1]):
-            total += _wide(down[n, m]) * x[m]
+            total += widen(down[n, m]) * x[m]
         scratch[n] = total
     made = scratch[down.shape[0] :]
     for number in range(len(which)):
@@ -152,9 +85,9 @@ def _add_lora(x: Any, down: Any, up: Any, which: Any, out: Any, scratch: Any) ->
         for n in range(rank):
             factor = scratch[which[number] * rank + n]
             for m in range(block):
-                made[m] += factor * _wide(up[n, start + m])
+                made[m] += factor * widen(up[n, start + m])
         for m in range(block):
-            out[start + m] = _narrow(_rounded(_wide(out[start + m]) + _rounded(made[m])))
+            out[start + m] = narrow(rounded(widen(out[start + m]) + rounded(made[m])))
 
 
 @njit
@@ -165,7 +98,7 @@ def _add_loras(x: Any, lora: Any, which: Any, worn: Any, out: Any, scratch: Any)
             _add_lora(x[row], lora[0][worn[row]], lora[1][worn[row]], which, out[row], scratch)
 
 
-@njit(fastmath=_FAST)
+@njit(**FAST)
 def _turn(read: Any, states: Any, place: Any, cos: Any, sin: Any, query: Any) -> None:
     """Turn one row's queries and keys to their place, the queries scaled; keys and values go into `states`."""
     groups, width = states.shape[1], states.shape[3]
@@ -176,19 +109,19 @@ def _turn(read: Any, states: Any, place: Any, cos: Any, sin: Any, query: Any) ->
         at = head * width
         for n in range(width):
             other = at + n + half if n < half else at + n - half
-            turned = _rounded(_wide(read[other]) * sin[n])
-            value = _rounded(_rounded(_wide(read[at + n]) * cos[n]) + turned)
+            turned = rounded(widen(read[other]) * sin[n])
+            value = rounded(rounded(widen(read[at + n]) * cos[n]) + turned)
             if head < heads:
                 query[at + n] = value * scale
             else:
-                states[0, head - heads, place, n] = _narrow(value)
+                states[0, head - heads, place, n] = narrow(value)
     for group in range(groups):
         at = (heads + groups + group) * width
         for n in range(width):
             states[1, group, place, n] = read[at + n]
 
 
-@njit(fastmath=_FAST)
+@njit(**FAST)
 def _attend(read: Any, states: Any, place: Any, first: Any, cos: Any, sin: Any, seen: Any, scratch: Any) -> None:
     """One row's attention; `states` (2, groups, room, width) gets the key and value at `place`."""
     groups, width = states.shape[1], states.shape[3]
@@ -207,12 +140,12 @@ def _attend(read: Any, states: Any, place: Any, first: Any, cos: Any, sin: Any, 
             key = states[0, group, first + place_seen]
             total = np.float32(0.0)
             for n in range(width):
-                total += asked[n] * _wide(key[n])
+                total += asked[n] * widen(key[n])
             scores[place_seen] = total
             highest = max(highest, total)
         total = np.float32(0.0)
         for place_seen in range(length):
-            scores[place_seen] = _exp(scores[place_seen] - highest)
+            scores[place_seen] = exp(scores[place_seen] - highest)
             total += scores[place_seen]
         for n in range(width):
             asked[n] = np.float32(0.0)
@@ -220,9 +153,9 @@ def _attend(read: Any, states: Any, place: Any, first: Any, cos: Any, sin: Any, 
             share = scores[place_seen]
             value = states[1, group, first + place_seen]
             for n in range(width):
-                asked[n] += share * _wide(value[n])
+                asked[n] += share * widen(value[n])
         for n in range(width):
-            seen[head * width + n] = _rounded(asked[n] / total)
+            seen[head * width + n] = rounded(asked[n] / total)
 
 
 @njit(inline="always")
@@ -231,15 +164,15 @@ def _product(kernel: Any, weight: Any, x: Any, out: Any) -> None:
     _kernel(kernel, x.shape[0], out.shape[1], x.shape[1], x.ctypes.data, weight[0], weight[1], out.ctypes.data, _BLOCK)
 
 
-@njit(fastmath=_FAST)
+@njit(**FAST)
 def _add(x: Any, more: Any) -> None:
     """Add bits to `x`, rounded."""
     for row in range(x.shape[0]):
         for n in range(x.shape[1]):
-            x[row, n] = _rounded(x[row, n] + _wide(more[row, n]))
+            x[row, n] = rounded(x[row, n] + widen(more[row, n]))
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@njit(nogil=True, cache=True, **FAST)
 def step(
     tokens: Any,
     places: Any,
@@ -273,7 +206,7 @@ def step(
     x = np.empty((rows, hidden), np.float32)
     for row in range(rows):
         for n in range(hidden):
-            x[row, n] = _wide(embedding[tokens[row], n])
+            x[row, n] = widen(embedding[tokens[row], n])
     # What each projection reads, as bits for the kernel and as float32 for the adapter; and what it makes.
     read, wide = np.empty((rows, hidden), np.uint16), np.empty((rows, hidden), np.float32)
     read_seen, wide_seen = np.empty((rows, across), np.uint16), np.empty((rows, across), np.float32)
@@ -291,10 +224,10 @@ def step(
         for row in range(rows):
             cos, sin = tables[0, places[row]], tables[1, places[row]]
             start, further, room, length = states[row]
-            held = carray(_halves_at(start + layer * further), (2, groups, room, width))
+            held = carray(halves_at(start + layer * further), (2, groups, room, width))
             _attend(qkv[row], held, length, firsts[row], cos, sin, wide_seen[row], scratch)
             for n in range(across):
-                read_seen[row, n] = _narrow(wide_seen[row, n])
+                read_seen[row, n] = narrow(wide_seen[row, n])
         _product(kernel, addresses[at + 2 : at + 4], read_seen, back)
         _add_loras(wide_seen, lora[2:4], which[1], wears, back, scratch)
         _add(x, back)
@@ -302,12 +235,13 @@ def step(
         _product(kernel, addresses[at + 4 : at + 6], read, gates)
         _add_loras(wide, lora[4:6], which[2], wears, gates, scratch)
         for row in range(rows):
+            opening, up = gates[row, :inner], gates[row, inner:]
             for n in range(inner):
-                gate = _wide(gates[row, n])
-                opened = _rounded(gate / (np.float32(1.0) + _exp(-gate)))
-                value = _rounded(opened * _wide(gates[row, inner + n]))
+                gate = widen(opening[n])
+                opened = rounded(gate / (np.float32(1.0) + exp(-gate)))
+                value = rounded(opened * widen(up[n]))
                 wide_inner[row, n] = value
-                read_inner[row, n] = _narrow(value)
+                read_inner[row, n] = narrow(value)
         _product(kernel, addresses[at + 6 : at + 8], read_inner, back)
         _add_loras(wide_inner, lora[6:8], which[3], wears, back, scratch)
         _add(x, back)

@@ -106,10 +106,11 @@ class Stepping:
 
 
 def is_compiled() -> bool:
-    """Whether a compiled step was kept by an earlier run."""
+    """Whether what is compiled for single tokens and for prompts was kept by an earlier run."""
     from switchboard.generation.fast.step import step  # noqa: PLC0415
 
-    return any(Path(str(step.stats.cache_path)).glob("step.step-*.nbi"))
+    kept = Path(str(step.stats.cache_path))
+    return all(any(kept.glob(f"{name}-*.nbi")) for name in ("step.step", "parallel.shares"))
 
 
 def bits(numbers: torch.Tensor) -> np.ndarray:
