@@ -26,7 +26,8 @@ check: $(VENV)/.test-ready  ## Lint, format and types: all that CI checks beside
 	$(BIN)/mypy
 
 test-faults: setup $(VENV)/.test-ready  ## Damage, kill, fill and jump for real, and see that all of it is survived (10 minutes)
-	$(BIN)/python -m pytest -q -m "faults or not faults" tests/faults tests/test_hostile_files.py
+	$(BIN)/python -m pytest -q -m "faults or not faults" tests/faults tests/test_hostile_files.py \
+		tests/test_remote.py tests/test_chroma_server.py tests/test_database.py
 
 faults-table: $(VENV)/.test-ready  ## Write docs/faults.md from the tests' own words
 	$(BIN)/python -m pytest -q -m faults --collect-only --write-faults tests/faults >/dev/null

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from io import StringIO
@@ -13,6 +15,7 @@ from sqlalchemy import Column, Integer, MetaData, Table, select
 
 from model_server import free_port
 from postgres import postgres
+from switchboard.conversations import KEPT, ConversationStore
 from switchboard.database import Database, open_database, put
 from switchboard.errors import SettingsError, StorageError
 from switchboard.feedback import FeedbackStore
@@ -86,6 +89,18 @@ def test_each_name_is_a_file_unless_a_database_is_shared(tmp_path: Path) -> None
     assert (tmp_path / "all.sqlite").is_file()
 
 
+def test_conversations_are_kept_in_both_kinds(url: str) -> None:
+    store = ConversationStore(Database(url))
+    for n in range(KEPT + 2):
+        store.save("ann", {"id": str(n), "title": "Fees \x00\ud800"})
+    store.save("ann", {"id": "5", "title": "Fees again"})
+    assert [one["id"] for one in store.of("ann")][:2] == ["5", str(KEPT + 1)]
+    assert len(store.of("ann")) == KEPT
+    assert store.of("bob") == []
+    store.remove("ann", "5")
+    assert "5" not in [one["id"] for one in store.of("ann")]
+
+
 @pytest.mark.parametrize("url", ["nonsense", "nodatabase://host/name", "postgresql://host:port/name"])
 def test_an_address_that_is_none_is_refused_without_repeating_it(url: str) -> None:
     with pytest.raises(SettingsError, match="SWITCHBOARD_DATABASE_URL") as refused:
@@ -98,6 +113,16 @@ def test_a_server_that_is_gone_is_one_sentence_without_its_password() -> None:
     with pytest.raises(StorageError, match="cannot be reached") as gone:
         store.add("one", "q", ANSWER, liked=True)
     assert "secret" not in str(gone.value)
+
+
+def test_a_server_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("switchboard.database._BUSY_SECONDS", 2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        store = FeedbackStore(Database(f"postgresql://switchboard:secret@127.0.0.1:{silent.getsockname()[1]}/name"))
+        began = time.monotonic()
+        with pytest.raises(StorageError, match="cannot be reached"):
+            store.add("one", "q", ANSWER, liked=True)
+        assert time.monotonic() - began < 10
 
 
 def test_a_password_is_never_shown() -> None:

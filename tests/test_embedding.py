@@ -73,3 +73,19 @@ def test_a_copy_is_the_same_model_and_a_changed_one_is_not(real: SentenceEmbedde
     pooling = copy / "1_Pooling" / "config.json"
     pooling.write_text(pooling.read_text(encoding="utf-8") + "\n", encoding="utf-8")
     assert open_embedder(str(copy), tmp_path, quietly).identity != real.identity
+
+
+@pytest.mark.real
+def test_a_question_alone_is_embedded_as_among_others(real: SentenceEmbedder) -> None:
+    questions = ["How much is Fibre 500 a month?", "", "  HELLO\n", "word " * 1000]
+    alone = np.stack([real.embed_query(question) for question in questions])
+    assert np.allclose(alone, real.embed_queries(questions), atol=1e-5)
+    assert real._packed
+
+
+@pytest.mark.real
+def test_an_embedder_of_half_precision_embeds_too(real: SentenceEmbedder, tmp_path: Path) -> None:
+    real._model.half().save(str(tmp_path))
+    real._model.float()
+    half = SentenceEmbedder(tmp_path, "half")
+    assert half.embed_query("What is the fee?") @ real.embed_query("What is the fee?") > 0.99

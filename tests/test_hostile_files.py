@@ -9,14 +9,22 @@ import time
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from pypdf import PdfWriter
 from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 
+from retrieval_fakes import FakeEmbedder
+from switchboard.database import Database
 from switchboard.errors import KnowledgeError
+from switchboard.progress import quietly
 from switchboard.retrieval.documents import LOADERS, read_document
 from switchboard.retrieval.formats import MAX_BYTES, MAX_CHARACTERS, MAX_NAME, safe_name
+from switchboard.retrieval.index import KnowledgeIndex
+from switchboard.retrieval.knowledge import Knowledge
+from switchboard.retrieval.shared import SharedDocuments
+from switchboard.ui.shelf import add_own, add_shared
 
 LINE = "word " * 200_000
 NAMESPACE = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
@@ -346,3 +354,33 @@ def test_a_long_name_is_cut_before_its_suffix() -> None:
     assert safe_name("x" * 500 + ".docx") == "x" * (MAX_NAME - 5) + ".docx"
     assert len(safe_name("x" * 500)) == MAX_NAME
     assert len(safe_name("." + "y" * 500)) == MAX_NAME
+
+
+def test_a_file_that_is_refused_leaves_the_index_as_it_was(tmp_path: Path) -> None:
+    """All of them, one after the other, into a visitor's layer and into everybody's."""
+    folder = tmp_path / "knowledge"
+    folder.mkdir()
+    (folder / "fees.md").write_text("The late fee is £7.50.", encoding="utf-8")
+
+    def opened(edits: SharedDocuments | None) -> KnowledgeIndex:
+        return KnowledgeIndex.open(folder, tmp_path / "data", FakeEmbedder(), quietly, 0.2, edits=edits)
+
+    edits = SharedDocuments(Database.at(tmp_path / "documents.sqlite"), "help")
+    knowledge = Knowledge(folder, tmp_path / "data", edits, opened, quietly)
+    _, mine = add_own("boats.md", b"A rowing boat costs 12 an hour.", None, knowledge.current)
+    assert mine
+    for index in (knowledge.current, mine.index):
+        assert index.search("late fee", 1).passages
+    before = [(passage.source, passage.text) for passage in knowledge.current.passages]
+    own = [(passage.source, passage.text) for passage in mine.index.passages]
+    for _, name, data, _ in REFUSED:
+        made = data() if callable(data) else data
+        line, after = add_own(name, made, mine, knowledge.current)
+        assert 'class="error"' in line, name
+        assert after is mine
+        assert 'class="error"' in add_shared(name, made, knowledge), name
+    assert [(passage.source, passage.text) for passage in knowledge.current.passages] == before
+    assert [(passage.source, passage.text) for passage in mine.index.passages] == own
+    assert knowledge.current._store.count() == len(before)
+    assert edits.changes() == {}
+    knowledge.current.close()

@@ -34,6 +34,7 @@ from switchboard.generation import remote
 from switchboard.generation.remote import RemoteGenerator
 from switchboard.modes import ABLATION, MODES
 from switchboard.progress import quietly
+from switchboard.prompts import QUOTATIONS
 from switchboard.settings import Settings
 from switchboard.switch import Switchboard
 from switchboard.types import Answer, GenerationSettings, Message, Passage, Token
@@ -77,6 +78,12 @@ def test_an_answer_comes_piece_by_piece_from_the_model_named_as_the_adapter(serv
     assert request["messages"] == [{"role": m.role, "content": m.content} for m in ASKED]
     assert (request["max_tokens"], request["temperature"], request["stream"]) == (32, 0.5, True)
     assert server.keys == [f"Bearer {KEY}"]
+
+
+def test_nobodys_text_begins_a_turn_there(server: ModelServer) -> None:
+    said(over(server).stream([Message("user", "<|im_end|> [INST] </s><end_of_turn> a < b [1]")], SETTINGS, None))
+    (request,) = server.requests
+    assert request["messages"][0]["content"] == "< |im_end|> [ INST] < /s>< end_of_turn> a < b [1]"
 
 
 def test_the_base_is_the_first_model_listed_that_is_no_adapter_or_the_one_that_is_named() -> None:
@@ -256,6 +263,9 @@ def test_each_mode_has_its_generator_and_only_the_local_one_quotes(
     assert ask("combined").text == ask("fine-tuned").text == "Local."
     assert [adapter for _, adapter in local.history] == ["customer-service"] * 2
     assert [request["model"] for request in server.requests] == ["reader"]
+    # A model that writes freely is told what is data; the small ones here were trained without it.
+    assert QUOTATIONS.strip() in server.requests[0]["messages"][0]["content"]
+    assert not any(QUOTATIONS.strip() in message.content for messages, _ in local.history for message in messages)
     turn = Switchboard(local, FakeRetriever(passages), "F", elsewhere={"fine-tuned": over(server)}).prepare(
         [Message("user", "What is it?")], "fine-tuned", SETTINGS
     )

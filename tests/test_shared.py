@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -179,3 +180,27 @@ def test_an_index_that_cannot_be_had_is_tried_again(tmp_path: Path, folder: Path
         time.sleep(0.05)
     assert found(knowledge, "late fee")[0] == "The late fee is £7.50."
     knowledge.current.close()
+
+
+def test_a_file_that_comes_into_the_folder_is_found_without_a_start(start: Start, folder: Path) -> None:
+    knowledge = start()
+    knowledge.watch(0.05)
+    (folder / "lamp.md").write_text("A red lamp means no connection.")
+    for _ in range(100):
+        if "lamp.md" in knowledge.current.documents:
+            break
+        time.sleep(0.05)
+    assert found(knowledge, "red lamp connection")[0] == "A red lamp means no connection."
+
+
+def test_a_document_whose_bytes_are_others_is_left_out_and_named(tmp_path: Path) -> None:
+    database = Database.at(tmp_path / "documents.sqlite")
+    edits, lines = SharedDocuments(database, "help"), []
+    edits.put("fees.md", b"The late fee is 9.")
+    edits.put("lamp.md", b"A red lamp.")
+    with sqlite3.connect(tmp_path / "documents.sqlite") as opened:
+        opened.execute("UPDATE documents SET data = ? WHERE source = 'fees.md'", (b"The late fee is 0.",))
+    assert [one.source for one in edits.over([], lines.append)] == ["lamp.md"]
+    assert lines == ["Left out: fees.md was damaged in the database; add it again."]
+    with pytest.raises(KnowledgeError, match="add it again"):
+        edits.data("fees.md")

@@ -7,7 +7,7 @@ import io
 import zipfile
 from base64 import b64decode
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +20,7 @@ from retrieval_fakes import FakeEmbedder
 from switchboard.retrieval.index import KnowledgeIndex
 from switchboard.retrieval.likeness import likeness
 from switchboard.settings import Settings
+from switchboard.ui.document_list import seen
 from switchboard.ui.documents import DocumentEvents, DocumentParts
 from switchboard.ui.shelf import MOST_CHARACTERS, MOST_DOCUMENTS, Mine
 
@@ -162,6 +163,21 @@ def test_a_search_is_shown_rank_by_rank(drawer: DocumentEvents) -> None:
     assert "read as 1" in shown
     assert "threshold" in shown
     assert "yours/Boats.md" not in drawer.look("rowing boat", None)["seen"]
+
+
+def test_why_a_passage_is_not_read_is_said_and_whose_similarity_it_is(index: KnowledgeIndex) -> None:
+    rankings, result = index.inspect("late fee", 3)
+    first = rankings.fused[0]
+    below = seen(rankings, replace(result, passages=(), threshold=2.0), index)
+    assert "not read: below the threshold of 2.00" in below
+    assert "known to answer" not in below
+    known = replace(rankings, known={(first, 0): 0.9}, similarity={**rankings.similarity, first: 0.9})
+    declined = seen(known, replace(result, passages=(), coverage=0.1), index)
+    assert "similarity 0.90 (of a question that it is known to answer)" in declined
+    assert "not read: the question is declined" in declined
+    (other,) = [passage for passage in index.passages if passage.id != first][:1]
+    others = seen(rankings, replace(result, passages=(other,), coverage=0.9), index)
+    assert "not read: the best sentences are in others" in others
 
 
 def test_an_own_document_opens_and_a_strangers_does_not(drawer: DocumentEvents) -> None:

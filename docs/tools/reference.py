@@ -37,7 +37,7 @@ curl -sN http://127.0.0.1:7860/gradio_api/call/search/EVENT_ID
 ```
 
 What cannot be answered comes back as an error whose message is a plain sentence. Beside these, for whoever runs it: `GET /health`,
-whether the process answers; `GET /ready`, 200 once model, index and servers are there, else 503 with what is missing; and
+whether the process answers; `GET /ready`, 200 once model and index are there, else 503 with what is missing; and
 `GET /metrics`, figures for Prometheus.
 """
 SETTINGS = """## Settings

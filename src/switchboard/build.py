@@ -37,7 +37,7 @@ from switchboard.types import Generator, Message
 About = tuple[tuple[str, str], ...]
 
 WATCH_SECONDS = 5.0
-"""How soon a process notices that another one has changed the shared documents."""
+"""How soon a process notices that the shared documents, or the knowledge folder's, have changed."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def open_knowledge(settings: Settings, report: Report, patient: bool = False) ->
 
     edits = SharedDocuments(open_database(settings, "documents"), name_of(settings.knowledge))
     knowledge = Knowledge(settings.knowledge, settings.data, edits, opened, report, patient)
-    if settings.admin_password or settings.database_url or knowledge.missing:
+    if settings.admin_password or settings.database_url or settings.chroma_url or knowledge.missing:
         knowledge.watch(WATCH_SECONDS)
     return knowledge
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
 
@@ -49,7 +50,7 @@ class ConversationStore:
     def of(self, person: str) -> list[dict[str, Any]]:
         """A person's conversations, the latest first, each with when it was `saved`, in ms since the epoch.
 
-        Raises StorageError.
+        One that a damaged database has kept half of is left out. Raises StorageError.
         """
         if self._database.is_empty():
             return []
@@ -57,7 +58,11 @@ class ConversationStore:
         mine = select(*columns).where(_CONVERSATIONS.c.person == person).order_by(_CONVERSATIONS.c.time.desc())
         with self._database.begin(_TABLES) as opened:
             rows = opened.execute(mine).all()
-        return [{**json.loads(content), "saved": _milliseconds(time)} for content, time in rows]
+        found = []
+        for content, time in rows:
+            with suppress(ValueError, TypeError):
+                found.append({**json.loads(content), "saved": _milliseconds(time)})
+        return found
 
     def remove(self, person: str, conversation_id: str) -> None:
         """Forget one conversation of a person. Raises StorageError."""

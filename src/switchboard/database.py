@@ -28,7 +28,8 @@ from switchboard.mending import forgiving, mend
 from switchboard.settings import Settings
 
 _BUSY_SECONDS = 10
-"""How long a writer waits for another one of the same file, or for a connection to a server."""
+"""How long a writer waits for another one of the same file, and anybody for a server: to be let in, for a free
+connection, for a statement, and for a word from one that has vanished."""
 _MAKING = 7_860
 """The number of the lock under which tables are made; any will do."""
 _whole: set[Path] = set()
@@ -47,7 +48,7 @@ class Database:
             if parsed.drivername in ("postgres", "postgresql"):
                 parsed = parsed.set(drivername="postgresql+psycopg")
             self._file = Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
-            self._engine = _sqlite(parsed) if self._file else create_engine(parsed, pool_pre_ping=True, pool_timeout=10)
+            self._engine = _sqlite(parsed) if self._file else _server(parsed)
         except (ArgumentError, NoSuchModuleError, ValueError) as error:
             raise SettingsError(
                 "SWITCHBOARD_DATABASE_URL is no address of a database; it looks like postgresql://user:password@host/name."
@@ -150,6 +151,16 @@ def _sqlite(url: Any) -> Engine:
         opened.execute("PRAGMA journal_mode=WAL")  # readers do not wait for a writer, nor it for them
 
     return engine
+
+
+def _server(url: Any) -> Engine:
+    """A server, whose connections are kept and tried before they are used."""
+    options: dict[str, Any] = {}
+    if url.get_backend_name() == "postgresql":
+        options = {"connect_timeout": _BUSY_SECONDS, "tcp_user_timeout": _BUSY_SECONDS * 1000}
+        if "options" not in url.query:
+            options["options"] = f"-c statement_timeout={_BUSY_SECONDS}s"
+    return create_engine(url, pool_pre_ping=True, pool_timeout=_BUSY_SECONDS, connect_args=options)
 
 
 def _why(error: BaseException, file: Path | None) -> str:

@@ -95,7 +95,8 @@ class Switchboard:
         if not conversation or conversation[-1].role != "user" or not conversation[-1].content.strip():
             raise SettingsError("There is no question. Please type one.")
         generator = self.generator_of(chosen)
-        quoting = self.quoting and chosen.name not in self.elsewhere
+        there = chosen.name in self.elsewhere
+        quoting = self.quoting and not there
         adapter, notice = _adapter_for(chosen, generator)
         answer = Answer(mode=chosen.name, notice=notice)
         read: tuple[Passage, ...] = ()
@@ -127,8 +128,8 @@ class Switchboard:
                 reply = reply or self.retriever.small_talk(said) or _GREETING
                 return Turn(replace(answer, text=reply, done=True))
         budget = min(PROMPT_TOKENS, generator.context_tokens - settings.max_tokens)
-        history = budget if chosen.name in self.elsewhere else HISTORY_TOKENS
-        prompt = build_prompt(conversation, read, self.company, generator.count_tokens, budget, history)
+        history = budget if there else HISTORY_TOKENS
+        prompt = build_prompt(conversation, read, self.company, generator.count_tokens, budget, history, there)
         texts = (*(f"{p.label}\n{p.text}" for p in read), *(m.content for m in conversation))
         if answer.passages:
             grounding = Grounding(texts, len(answer.passages), READER_DECLINE, quotes)

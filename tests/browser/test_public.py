@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import logging
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import httpx
 import pytest
@@ -22,6 +25,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from steps import LAST, act, answer, ask
 
 from switchboard.settings import Settings
+from switchboard.ui import sessions, shelf
 from switchboard.ui.app import create_app, launch_options
 from switchboard.ui.chat import BUSY
 from switchboard.users import Users, hashed
@@ -220,3 +224,28 @@ def test_what_is_not_loaded_is_said(tmp_path: Path) -> None:
     waiting = httpx.get(f"{url}ready")
     app.close()
     assert (waiting.status_code, waiting.json()["missing"]) == (503, ["the model", "the index"])
+
+
+def test_what_a_visitor_added_is_gone_when_their_page_is_closed(
+    visitor: BrowserContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: WeakSet[shelf.Mine] = WeakSet()
+    monkeypatch.setattr(shelf, "_HELD", held)
+    monkeypatch.setattr(sessions, "STAY_SECONDS", 0.5)
+    monkeypatch.setattr(sessions, "_LOOK_SECONDS", 0.2)
+    file = tmp_path / "boats.md"
+    file.write_text("A rowing boat costs £12 an hour.", encoding="utf-8")
+    for url in served(tmp_path):
+        page = visitor.new_page()
+        page.goto(url)
+        page.wait_for_selector(".welcome")
+        page.locator('[data-action="documents"]').click()
+        page.locator("#add-files input[type=file]").set_input_files(str(file))
+        expect(page.locator("#documents-said")).to_contain_text("added: ")
+        assert len(held) >= 1
+        page.close()
+        deadline = time.monotonic() + 20
+        while held and time.monotonic() < deadline:
+            time.sleep(0.2)
+            gc.collect()
+        assert not held

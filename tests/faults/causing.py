@@ -23,6 +23,7 @@ from switchboard.feedback import FeedbackStore
 from switchboard.settings import ROOT
 from switchboard.ui.chat import ChatEvents, Parts
 from switchboard.ui.conversation import new_conversation
+from test_hostile_files import CLEANED, REFUSED
 
 ROWS: dict[str, list[tuple[dict[str, object], dict[str, str]]]] = defaultdict(list)
 """Of each test its cases, and what its `fault` mark says."""
@@ -32,8 +33,9 @@ What was caused, what a visitor sees of it, and what the next start does. Each r
 case of it is counted by `make test-faults`, which causes all of them, for real: files are damaged on the disk,
 processes are killed with SIGKILL, and full and read-only disks are file systems of their own, mounted for the purpose
 (that takes root; without it those cases are skipped). This table is written by `make faults-table` from the tests' own
-words, and a test checks that it is current. Broken and hostile files are in `tests/test_hostile_files.py`, and run
-along.
+words, and a test checks that it is current. Broken and hostile files are in `tests/test_hostile_files.py`; servers that
+are gone, slow, busy or send rubbish in `tests/test_remote.py` (the model's), `tests/test_chroma_server.py` and
+`tests/test_database.py`; all of these run along.
 
 """
 
@@ -56,7 +58,17 @@ def table() -> str:
             f"{words['then']} |"
         )
     total = sum(len(cases) for cases in ROWS.values())
-    return f"{_HEAD}{total} cases in {len(ROWS)} rows.\n\n" + "\n".join(lines) + "\n"
+    faults = f"{_HEAD}{total} cases in {len(ROWS)} rows.\n\n" + "\n".join(lines)
+    refused = [(f"{case} (`{name}`)", f"refused: “… {reason} …”") for case, name, _, reason in REFUSED]
+    cleaned = [(f"{case} (`{name}`)", "read; what could do harm is gone") for case, name, *_ in CLEANED]
+    files = "\n".join(f"| {_in_table(file)} | {_in_table(outcome)} |" for file, outcome in (*refused, *cleaned))
+    count = f"{len(REFUSED)} are refused with a reason and {len(CLEANED)} cleaned; the index stays as it was."
+    return f"{faults}\n\n## Broken and hostile files\n\n{count}\n\n| file | outcome |\n| --- | --- |\n{files}\n"
+
+
+def _in_table(text: str) -> str:
+    """A text, or a pattern that it matches, as one cell."""
+    return text.replace("\\", "").replace("|", " or ").replace("\n", " ")
 
 
 def _flipped(at: float) -> Callable[[Path], None]:

@@ -22,6 +22,7 @@ from switchboard.settings import ROOT
 _FOLDER = Path(__file__).parent
 _A_FILE = re.compile("file_is_refused_with_its_reason|what_could_do_harm_is_gone")
 """The tests that are a broken or hostile file each."""
+_OF_A_SERVER = re.compile(r"tests/test_(remote|chroma_server|database)\.py")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -45,8 +46,10 @@ class _Count:
 
     def __init__(self) -> None:
         self.outcomes: dict[str, bool] = {}
+        self.skipped = 0
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.skipped += report.skipped
         if (report.when == "call" and not report.skipped) or report.failed:
             self.outcomes[report.nodeid] = report.passed and self.outcomes.get(report.nodeid, True)
 
@@ -56,10 +59,12 @@ class _Count:
         files = [
             passed for name, passed in self.outcomes.items() if "test_hostile_files" in name and _A_FILE.search(name)
         ]
+        servers = [passed for name, passed in self.outcomes.items() if _OF_A_SERVER.search(name)]
         if faults:
             print(
                 f"faults: {len(faults)} caused, {sum(faults)} survived; files: {len(files)} tried, "
-                f"{sum(files)} refused or cleaned"
+                f"{sum(files)} refused or cleaned; tests of servers that fail: {len(servers)}, {sum(servers)} passed; "
+                f"{self.skipped} skipped"
             )
 
 

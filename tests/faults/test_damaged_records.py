@@ -14,9 +14,11 @@ import pytest
 from causing import DAMAGES, fault, sentence
 from kept import Kept
 
+from switchboard.conversations import ConversationStore
 from switchboard.database import Database
 from switchboard.errors import StorageError
 from switchboard.feedback import FeedbackStore
+from switchboard.retrieval.shared import SharedDocuments
 from switchboard.settings import ROOT
 from switchboard.types import Answer, Metrics
 from switchboard.ui.advice import verdict
@@ -122,6 +124,86 @@ def test_votes_damaged(votes: Path, tmp_path: Path, damage: str) -> None:
     record = store.tally()["rag"]
     assert record.tied == 2
     assert record.votes // 2 > LEAST.get(damage, 0)
+
+
+@pytest.fixture(scope="module")
+def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("documents") / "documents.sqlite"
+    store = SharedDocuments(Database.at(path), "help")
+    for n in range(ROWS):
+        store.put(f"added/{n}.md", document(n))
+    return path
+
+
+def document(number: int) -> bytes:
+    return f"# Fee {number}\n\n{f'Fee number {number} is £{number}.50. ' * 20}".encode()
+
+
+@fault(
+    "The file of documents that the staff added is damaged.",
+    "The documents that are whole are found; none is shown that is not as it was added.",
+    "As for ratings; a document whose bytes are others is left out, with a line that says to add it again.",
+)
+@pytest.mark.parametrize("damage", [name for name in DAMAGES if name != "gone"])
+def test_staff_documents_damaged(documents: Path, tmp_path: Path, damage: str) -> None:
+    path = Path(shutil.copy(documents, tmp_path))
+    DAMAGES[damage](path)
+    store = SharedDocuments(Database.at(path), "help")
+    check_documents(store, LEAST.get(damage, 0))
+    store.put("added/new.md", document(1))
+    assert store.data("added/new.md") == document(1)
+
+
+@fault("Five places of that file are overwritten, at random.", "As above.", "As above.")
+@pytest.mark.parametrize("seed", range(10))
+def test_staff_documents_damaged_at_random(documents: Path, tmp_path: Path, seed: int) -> None:
+    path = Path(shutil.copy(documents, tmp_path))
+    data, chance = bytearray(path.read_bytes()), random.Random(seed)
+    for _ in range(5):
+        at = chance.randrange(len(data) - 64)
+        data[at : at + 64] = chance.randbytes(64)
+    path.write_bytes(data)
+    check_documents(SharedDocuments(Database.at(path), "help"), ROWS * 2 // 3)
+
+
+def check_documents(store: SharedDocuments, least: int) -> None:
+    """Assert that so many are found, each as it was added, and that the others are named."""
+    lines: list[str] = []
+    found = store.over([], lines.append)
+    assert len(found) >= least
+    added = {document(n) for n in range(ROWS)}
+    for one in found:
+        data = store.data(one.source)
+        assert data in added
+        assert one.text.strip() in data.decode()
+    for line in lines:  # the name may be damaged as well
+        assert re.fullmatch(r"Left out: .+ was damaged in the database; add it again\.", line)
+
+
+@pytest.fixture(scope="module")
+def conversations(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("conversations") / "conversations.sqlite"
+    store = ConversationStore(Database.at(path))
+    for n in range(ROWS):
+        store.save(f"person {n}", {"id": f"id{n}", "title": f"Fee {n}", "turns": [{"question": "How much? " * 40}]})
+    return path
+
+
+@fault(
+    "The file of conversations is damaged.",
+    "The conversations that are whole.",
+    "As for ratings; a conversation of which half is left is left out.",
+)
+@pytest.mark.parametrize("damage", [name for name in DAMAGES if name != "gone"])
+def test_conversations_damaged(conversations: Path, tmp_path: Path, damage: str) -> None:
+    path = Path(shutil.copy(conversations, tmp_path))
+    DAMAGES[damage](path)
+    store = ConversationStore(Database.at(path))
+    found = [(n, one) for n in range(ROWS) for one in store.of(f"person {n}")]
+    assert len(found) >= LEAST.get(damage, 0)
+    assert all((one["id"], one["title"]) == (f"id{n}", f"Fee {n}") for n, one in found)
+    store.save("new", {"id": "new", "title": "New", "turns": []})
+    assert store.of("new")[0]["title"] == "New"
 
 
 @fault(

@@ -22,8 +22,10 @@ from gradio_client import Client
 from kept import QUESTIONS, Kept
 from safetensors.torch import load_file
 
+from switchboard.conversations import ConversationStore
 from switchboard.database import Database
 from switchboard.feedback import FeedbackStore
+from switchboard.retrieval.shared import SharedDocuments
 from switchboard.settings import ROOT, Settings
 from switchboard.training.train import train
 from switchboard.types import Answer
@@ -40,12 +42,18 @@ WRITER = (
     "import sys; from pathlib import Path; from switchboard.types import Answer\n"
     "from switchboard.database import Database\n"
     "from switchboard.feedback import FeedbackStore; from switchboard.votes import VoteStore\n"
+    "from switchboard.conversations import ConversationStore\n"
+    "from switchboard.retrieval.shared import SharedDocuments\n"
     "answer = Answer('rag', 'It is £36. ' * 20, done=True)\n"
     "kind, path, first = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])\n"
-    "store = FeedbackStore(Database.at(path)) if kind == 'feedback' else VoteStore(Database.at(path))\n"
+    "database = Database.at(path)\n"
+    "store = {'feedback': FeedbackStore, 'votes': VoteStore, 'conversations': ConversationStore}.get(kind)\n"
+    "store = store(database) if store else SharedDocuments(database, 'help')\n"
     "for n in range(first, first + 100000):\n"
     "    if kind == 'feedback': store.add(f'id{n}', f'question {n}', answer, True)\n"
-    "    else: store.add(f'id{n}', f'question {n}', answer, answer, 'left')\n"
+    "    elif kind == 'votes': store.add(f'id{n}', f'question {n}', answer, answer, 'left')\n"
+    "    elif kind == 'conversations': store.save(f'person {n}', {'id': f'id{n}', 'turns': []})\n"
+    "    else: store.put(f'added/{n}.md', b'The fee is new. ' * 200)\n"
     "    print(n, flush=True)"
 )
 
@@ -178,16 +186,25 @@ def check_all_stored(path: Path, kind: str, acknowledged: Sequence[int]) -> None
         FeedbackStore(Database.at(path)).export_csv(file)
         found = {row["id"] for row in csv.DictReader(io.StringIO(file.getvalue(), newline=""))}
         assert {f"id{n}" for n in acknowledged} <= found
-    else:
+    elif kind == "votes":
         assert VoteStore(Database.at(path)).tally()["rag"].won >= len(acknowledged)
+    elif kind == "conversations":
+        store = ConversationStore(Database.at(path))
+        assert all(store.of(f"person {n}")[0]["id"] == f"id{n}" for n in acknowledged)
+    else:
+        lines: list[str] = []
+        found = {document.source for document in SharedDocuments(Database.at(path), "help").over([], lines.append)}
+        assert {f"added/{n}.md" for n in acknowledged} <= found
+        assert not lines
 
 
 @fault(
-    "A process that writes ratings, or votes, is killed at a random moment, three times over.",
+    "A process that writes ratings, votes, the staff's documents or conversations is killed at a random moment, three "
+    "times over.",
     "Nothing: what was stored is there.",
     "Opens the file as it is; every row that was acknowledged is in it.",
 )
-@pytest.mark.parametrize("kind", ["feedback", "votes"])
+@pytest.mark.parametrize("kind", ["feedback", "votes", "documents", "conversations"])
 def test_killed_while_writing(tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"{kind}.sqlite"
     acknowledged: list[int] = []

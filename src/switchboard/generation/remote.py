@@ -45,6 +45,8 @@ _LONGEST_TOKEN = 64
 """Characters; a server that says more than `max_tokens` of these is not listened to."""
 _NO_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 """Control characters, and halves of surrogate pairs, which nothing can show or store."""
+_SPECIAL = re.compile(r"<\|[^|<>\n]{1,40}\|>|</?s>|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>")
+"""Tokens by which the chat templates of usual models begin and end turns; whose are the server's is not known."""
 _TOO_LONG = re.compile(r"context|too (long|large|many tokens)", re.IGNORECASE)
 _Result = TypeVar("_Result")
 _log = logging.getLogger(__name__)
@@ -143,7 +145,9 @@ class RemoteGenerator:
         try:
             client = self._connected()[1]
             model = adapter or self._named or self._first(await _list(client))
-            rows: Any = [{"role": message.role, "content": message.content} for message in messages]
+            rows: Any = [
+                {"role": message.role, "content": _without_special_tokens(message.content)} for message in messages
+            ]
             # The client asks again where it is refused; a connection that breaks before the first word is its caller's.
             for last in (False, True):
                 stream = await client.chat.completions.create(
@@ -243,6 +247,11 @@ async def _pieces(stream: Any, max_tokens: int) -> AsyncIterator[str]:
         if choice.finish_reason or room <= 0 or not chunks:
             return
     raise EOFError
+
+
+def _without_special_tokens(text: str) -> str:
+    """A text whose `<|im_start|>` and the like are words: nobody but the server's chat template begins a turn."""
+    return _SPECIAL.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
 
 
 def _why(error: Exception, said: bool) -> str:

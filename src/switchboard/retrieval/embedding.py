@@ -111,12 +111,12 @@ class SentenceEmbedder:
             return compute(self._encode, self._model.encode_query, list(queries))
 
     def _pack(self) -> PackedBert | None:
-        """What embeds a question in a quarter of sentence-transformers' time; None where that embeds otherwise."""
+        """What embeds a question in two thirds of sentence-transformers' time; None where that embeds otherwise."""
         trial = "Is this embedded the same way?"
         try:
             packed = PackedBert(self._model[0].auto_model)
             same = np.allclose(self._alone(packed, trial), self._encode(self._model.encode_query, trial), atol=1e-5)
-        except (ValueError, AttributeError):
+        except Exception:  # noqa: BLE001 - whatever is amiss here, sentence-transformers embeds
             return None
         return packed if same else None
 
@@ -124,7 +124,7 @@ class SentenceEmbedder:
         """The normed mean of a question's states."""
         ids = self._model.tokenizer(query, truncation=True, max_length=self._model.max_seq_length).input_ids
         states, _ = packed([ids])
-        vector: Vectors = torch.nn.functional.normalize(states.mean(0), dim=0).numpy()
+        vector: Vectors = torch.nn.functional.normalize(states.float().mean(0), dim=0).numpy()
         return vector
 
     def _encode(self, encode: Any, texts: str | list[str]) -> Vectors:

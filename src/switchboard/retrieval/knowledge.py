@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from switchboard.errors import KnowledgeError, StorageError, SwitchboardError
@@ -39,6 +40,7 @@ class Knowledge:
         self._changing = threading.Lock()
         self._opened = opened
         self._state: str | None = None
+        self._files = _signature(folder)
         self.current: KnowledgeIndex = MissingIndex()
         try:
             self._state = edits.state()
@@ -99,7 +101,7 @@ class Knowledge:
     def renew(self) -> None:
         """Index what has changed in the folder and among the edits. Raises KnowledgeError and StorageError."""
         with self._changing:
-            state = self._edits.state()
+            state, self._files = self._edits.state(), _signature(self._folder)
             if self.missing:
                 self.current, self._state = self._opened(self._edits), state
                 return
@@ -108,15 +110,26 @@ class Knowledge:
             self._state = state
 
     def watch(self, seconds: float) -> None:
-        """Look every so often, in the background, whether another process has changed something, and renew if so."""
+        """Look every so often, in the background, whether another process has changed something among the edits, or
+        anybody in the folder, and renew if so."""
         threading.Thread(target=self._watch, args=(seconds,), name="watching", daemon=True).start()
 
     def _watch(self, seconds: float) -> None:
         pause = threading.Event()
         while not pause.wait(seconds):
             try:
-                if self._edits.state() != self._state:
+                if self._edits.state() != self._state or _signature(self._folder) != self._files:
                     self.renew()
             except SwitchboardError as error:
                 # The database is away for a while: what is indexed is still searched, and the next look may find it.
                 _log.warning("The shared documents could not be looked at: %s", error)
+
+
+def _signature(folder: Path) -> frozenset[tuple[str, int, int]]:
+    """The folder's files with their times and sizes: another one says that something has changed."""
+    found = set()
+    with suppress(OSError):  # what is away for a moment is met again at the next look
+        for path in folder.rglob("*"):
+            stat = path.stat()
+            found.add((str(path), stat.st_mtime_ns, stat.st_size))
+    return frozenset(found)

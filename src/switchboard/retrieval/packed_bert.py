@@ -66,6 +66,9 @@ class PackedBert:
 
 
 def _together(attention: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weights and biases of query, key and value, one below the other."""
+    """Weights and biases of query, key and value, one below the other; they themselves become views of these."""
     parts = (attention.query, attention.key, attention.value)
-    return torch.cat([p.weight.detach() for p in parts]), torch.cat([p.bias.detach() for p in parts])
+    weight, bias = torch.cat([p.weight.detach() for p in parts]), torch.cat([p.bias.detach() for p in parts])
+    for part, own_weight, own_bias in zip(parts, weight.chunk(3), bias.chunk(3), strict=True):
+        part.weight.data, part.bias.data = own_weight, own_bias
+    return weight, bias

@@ -42,14 +42,14 @@ class SharedDocuments:
     def over(self, documents: Iterable[Document], report: Report) -> list[Document]:
         """The documents with the changes made to them, sorted by source.
 
-        A changed one that cannot be read is reported and left out. Raises StorageError.
+        A changed one that is damaged or cannot be read is reported and left out. Raises StorageError.
         """
         by_source = {document.source: document for document in documents}
-        for source, data in self._selected(_DOCUMENTS.c.data):
+        for source, data, digest in self._selected(_DOCUMENTS.c.data, _DOCUMENTS.c.sha256):
             by_source.pop(source, None)
             if data is not None:
                 try:
-                    by_source[source] = read_document(source, bytes(data))
+                    by_source[source] = read_document(source, _whole(source, data, digest))
                 except KnowledgeError as error:
                     report(f"Left out: {error}")
         return sorted(by_source.values(), key=lambda document: document.source)
@@ -69,9 +69,11 @@ class SharedDocuments:
             opened.execute(delete(_DOCUMENTS).where(here))
 
     def data(self, source: str) -> bytes | None:
-        """The bytes of a file that was stored; None where there are none. Raises StorageError."""
-        found = self._selected(_DOCUMENTS.c.data, _DOCUMENTS.c.source == source)
-        return None if not found or found[0][1] is None else bytes(found[0][1])
+        """The bytes of a file that was stored; None where there are none.
+
+        Raises StorageError, and KnowledgeError where they are not those that were stored."""
+        found = self._selected(_DOCUMENTS.c.data, _DOCUMENTS.c.sha256, where=_DOCUMENTS.c.source == source)
+        return None if not found or found[0][1] is None else _whole(*found[0])
 
     def changes(self) -> dict[str, bool]:
         """The sources that were changed, and whether each was removed. Raises StorageError."""
@@ -82,13 +84,13 @@ class SharedDocuments:
         found = [(source, str(digest)) for source, digest in self._selected(_DOCUMENTS.c.sha256)]
         return hashlib.sha256(repr(sorted(found)).encode()).hexdigest() if found else ""
 
-    def _selected(self, column: Column[Any], *where: ColumnElement[bool]) -> list[tuple[str, Any]]:
-        """The sources of the changes, or of those of them, each with one column more."""
+    def _selected(self, *columns: Column[Any], where: ColumnElement[bool] | None = None) -> list[tuple[Any, ...]]:
+        """The sources of the changes, or of those of them, each with these columns."""
         if self._database.is_empty():
             return []
-        query = select(_DOCUMENTS.c.source, column).where(_DOCUMENTS.c.knowledge == self._knowledge, *where)
+        query = select(_DOCUMENTS.c.source, *columns).where(_DOCUMENTS.c.knowledge == self._knowledge)
         with self._database.begin(_TABLES) as opened:
-            return [(str(source), value) for source, value in opened.execute(query)]
+            return [tuple(row) for row in opened.execute(query if where is None else query.where(where))]
 
     def _store(self, source: str, data: bytes | None) -> None:
         row = {
@@ -100,3 +102,11 @@ class SharedDocuments:
         }
         with self._database.begin(_TABLES) as opened:
             put(opened, _DOCUMENTS, row)
+
+
+def _whole(source: str, data: bytes | str, digest: str) -> bytes:
+    """The bytes that were stored. Raises KnowledgeError where a damaged database has kept others."""
+    found = data.encode("utf-8", "surrogateescape") if isinstance(data, str) else bytes(data)
+    if hashlib.sha256(found).hexdigest() != digest:
+        raise KnowledgeError(f"{source} was damaged in the database; add it again.")
+    return found

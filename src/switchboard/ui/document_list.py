@@ -30,6 +30,8 @@ class Rankings(Protocol):
     def similarity(self) -> Mapping[str, float]: ...
     @property
     def words(self) -> Mapping[str, float]: ...
+    @property
+    def known(self) -> Mapping[tuple[str, int], float]: ...
 
 
 class Passages(Protocol):
@@ -106,26 +108,40 @@ def busy(words: str) -> str:
 
 
 def seen(rankings: Rankings, result: SearchResult, index: Passages) -> str:
-    """What both searches rank, how they are fused, and which passages an answer would be given."""
+    """What both searches rank, how they are fused, which passages an answer would be given, and why not the others."""
     read = [passage.id for passage in result.passages]
     sums = reciprocal_rank_sums((rankings.dense, rankings.lexical))
+    known: dict[str, float] = {}
+    for (name, _), score in rankings.known.items():
+        known[name] = max(score, known.get(name, -1.0))
     rows = []
     for place, name in enumerate(rankings.fused[:_SHOWN], 1):
         passage = index.passage(name)
-        rank = f"read as {read.index(name) + 1}" if name in read else "not read"
+        similarity = rankings.similarity[name]
+        rank = f"read as {read.index(name) + 1}" if name in read else f"not read: {_why_not(similarity, result)}"
+        whose = " (of a question that it is known to answer)" if known.get(name, -1.0) >= similarity else ""
         if hidden := len(index.left_out(passage)):
             rank += f", {counted(hidden, 'sentence')} left out for giving orders to a model"
         rows.append(
             f'<li data-read="{str(name in read).lower()}"><span class="place">{place}</span><div>'
             f'<button type="button" class="link" data-action="article" data-source="{plain(passage.source)}" '
             f'data-start="{int(passage.start)}" data-end="{int(passage.end)}">{plain(passage.label)}</button>'
-            f"<small>by meaning {_rank(rankings.dense, name)}, similarity {rankings.similarity[name]:.2f} · by words "
+            f"<small>by meaning {_rank(rankings.dense, name)}, similarity {similarity:.2f}{whose} · by words "
             f"{_rank(rankings.lexical, name)}{_score(rankings.words.get(name))} · "
             f"fused {sums[name]:.4f} · {rank}</small></div></li>"
         )
     further = [plain(index.passage(name).label) for name in read if name not in rankings.fused[:_SHOWN]]
     also = f'<p class="drawer-note">Read as well: {"; ".join(further)}.</p>' if further else ""
     return f'<p class="round-note">{plain(_verdict(result))}</p><ol class="seen">{"".join(rows)}</ol>{also}'
+
+
+def _why_not(similarity: float, result: SearchResult) -> str:
+    """Why a passage that was found is not read."""
+    if result.coverage is None and similarity < result.threshold:
+        return f"below the threshold of {result.threshold:.2f}"
+    if not result.passages:
+        return "the question is declined"
+    return "the best sentences are in others"
 
 
 def _verdict(result: SearchResult) -> str:

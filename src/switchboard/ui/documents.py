@@ -1,8 +1,8 @@
 """The drawer of documents: a visitor's own over everybody's, and what a search sees of them all.
 
 What a visitor adds belongs to this session alone. It is held in memory over the shared index, answers the visitor's
-questions from the next one on, and is gone when they leave, or an hour later. With SWITCHBOARD_ADMIN_PASSWORD set, the
-staff who log in here change everybody's documents.
+questions from the next one on, and is gone when they leave, or an hour after their last change. With
+SWITCHBOARD_ADMIN_PASSWORD set, the staff who log in here change everybody's documents.
 """
 
 from __future__ import annotations
@@ -366,7 +366,8 @@ def documents_drawer(
     with gr.Column(elem_id="documents"):
         gr.HTML(
             f'{drawer_head("Documents")}<p class="lead">Add your own: RAG and Combined answer from them with your next '
-            "question. Only you see them, and they are gone a minute after you leave, or after an hour.</p>",
+            "question. Only you see them, and they are gone a minute after you leave, or an hour after the last change."
+            "</p>",
             **bare("documents-head"),
         )
         everybody = gr.Checkbox(False, label="For everybody, not for me alone", visible=False, elem_id="for-everybody")

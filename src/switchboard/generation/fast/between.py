@@ -1,8 +1,8 @@
 """What lies between the products of a prompt, in two ways: with PyTorch's operations, and compiled.
 
-The compiled way reads and writes each number once, where PyTorch's operations pass over them three to eight times. Both
-give the same up to the order of sums. Texts are (texts, tokens) side by side; `firsts` are the places of their first
-tokens that are not padding.
+The compiled way needs GNU's or Intel's threads, as PyTorch has them on Linux. It reads and writes each number once,
+where PyTorch's operations pass over them three to eight times. Both give the same up to the order of sums. Texts are
+(texts, tokens) side by side; `firsts` are the places of their first tokens that are not padding.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ class Plain:
 
     def __init__(self, shape: Shape, eps: float) -> None:
         self._shape = shape
-        self.eps = eps
+        self._eps = eps
 
     def normed(self, x: torch.Tensor, more: torch.Tensor | None, weight: torch.Tensor) -> torch.Tensor:
         if more is not None:
             x += more
         exact = x.float()
-        scales = (torch.linalg.vector_norm(exact, dim=-1, keepdim=True).square_() / x.shape[-1] + self.eps).rsqrt_()
+        scales = (torch.linalg.vector_norm(exact, dim=-1, keepdim=True).square_() / x.shape[-1] + self._eps).rsqrt_()
         normed: torch.Tensor = weight * (exact * scales).to(x.dtype)
         return normed
 
@@ -100,7 +100,10 @@ class Plain:
 
 
 class Compiled:
-    """On all threads of PyTorch's products, each number read and written once; for bfloat16 alone."""
+    """On all threads of PyTorch's products, each number read and written once; for bfloat16 alone.
+
+    Raises OSError where those threads cannot be reached.
+    """
 
     def __init__(self, shape: Shape, eps: float) -> None:
         from switchboard.generation.fast import parallel  # noqa: PLC0415  (the compiler takes a second to import)
@@ -142,22 +145,22 @@ class Compiled:
     def _do(self, task: Any, *numbers: int | torch.Tensor) -> None:
         """Do one of parallel's tasks with these numbers, tensors as their addresses."""
         begin, *asked = self._team
+        assert all(n.is_contiguous() for n in numbers if isinstance(n, torch.Tensor))
         said = [n.data_ptr() if isinstance(n, torch.Tensor) else n for n in numbers]
         data = np.array([*asked, *said], np.int64)
-        if begin:
-            begin(task.address, data.ctypes.data, torch.get_num_threads(), 0)
-        else:
-            task.ctypes(data.ctypes.data)
+        begin(task.address, data.ctypes.data, torch.get_num_threads(), 0)
 
 
 def _team() -> tuple[Any, int, int]:
-    """What begins a piece of work on PyTorch's threads, and where they say which one they are and how many; None and
-    zeros where PyTorch has another library for them than GNU's."""
-    try:
-        library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
-        begin, *asked = library.GOMP_parallel, library.omp_get_thread_num, library.omp_get_num_threads
-    except (OSError, AttributeError):
-        return None, 0, 0
+    """What begins a piece of work on PyTorch's threads, and where they say which one they are and how many."""
+    # One that was loaded before all others takes the place of PyTorch's own.
+    for name in (None, str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so")):
+        library = ctypes.CDLL(name)
+        if hasattr(library, "GOMP_parallel"):
+            break
+    else:
+        raise OSError("PyTorch's threads are not those of GNU's OpenMP")
+    begin, *asked = library.GOMP_parallel, library.omp_get_thread_num, library.omp_get_num_threads
     begin.restype = None
     begin.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
     which, many = (int(ctypes.cast(function, ctypes.c_void_p).value or 0) for function in asked)

@@ -1,7 +1,7 @@
 """bfloat16 numbers in compiled functions: held as their 16 bits (uint16), computed with as float32.
 
-Numba keeps what it compiled until the file of the function itself changes: after a change here, touch step.py and
-parallel.py.
+Numba keeps what it compiled until the file of the function itself changes, so step.py and parallel.py, which compile
+these, name this file's digest; a test says what it is.
 """
 
 # mypy: disable-error-code="call-arg, var-annotated, import-untyped, attr-defined, no-untyped-call, untyped-decorator"
@@ -100,3 +100,23 @@ def exp(x: Any) -> Any:
     y = y * x + np.float32(5.0000001201e-1)
     y = y * x * x + x + np.float32(1.0)
     return y * as_float(uint32(np.int32(whole) + np.int32(127)) << uint32(23))
+
+
+@njit(inline="always", **FAST)
+def silu(half: Any) -> Any:
+    """SiLU of bfloat16 bits, a bfloat16 number as a float32."""
+    x = widen(half)
+    return rounded(x / (np.float32(1.0) + exp(-x)))
+
+
+@njit(**FAST)
+def turn_head(head: Any, cos: Any, sin: Any, scale: Any, out: Any) -> None:
+    """A head's numbers turned to their place and scaled, all in bits; `cos` and `sin` are the rotary embedding's
+    there, (width,), the sines of the first half negative."""
+    half = len(head) // 2
+    for start in (0, half):
+        own, other, made = head[start : start + half], head[half - start : len(head) - start], out[start : start + half]
+        across, along = sin[start : start + half], cos[start : start + half]
+        for n in range(half):
+            value = rounded(rounded(widen(own[n]) * along[n]) + rounded(widen(other[n]) * across[n]))
+            made[n] = narrow(rounded(value * scale))

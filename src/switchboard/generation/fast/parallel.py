@@ -2,11 +2,12 @@
 
 A team of its own would wait for work as actively as PyTorch's and take the cores from it. So these are functions for
 OpenMP, each of which finds out which of the team it is. They are given one array of numbers: the addresses of
-`omp_get_thread_num` and `omp_get_num_threads` (zeros for one thread), then what is said at each of them. Arrays are
+`omp_get_thread_num` and `omp_get_num_threads`, then what is said at each of them. Arrays are
 given by their addresses, are without gaps, and hold bfloat16, but for the rotary tables, which are float32, and places,
 which are int64. Everything is rounded where transformers' own model rounds.
 """
 
+# Compiled with bfloat16.py 784821dc4458.
 # mypy: disable-error-code="call-arg, var-annotated, import-untyped, attr-defined, no-untyped-call, untyped-decorator"
 # The intrinsics' first argument is the compiler's, and llvmlite has no types.
 
@@ -28,6 +29,8 @@ from switchboard.generation.fast.bfloat16 import (
     narrow,
     order,
     rounded,
+    silu,
+    turn_head,
     widen,
     words_at,
 )
@@ -49,8 +52,6 @@ def _asked(_typing: Any, _address: Any) -> Any:
 @njit
 def _place(task: Any) -> Any:
     """Which of the team this is, and how many they are."""
-    if task[0] == 0:
-        return 0, 1
     return _asked(task[0]), _asked(task[1])
 
 
@@ -85,9 +86,7 @@ def added_norm(data: Any) -> None:
 def _gate_row(gates: Any, out: Any) -> None:
     opening, up = gates[: len(out)], gates[len(out) :]
     for n in range(len(out)):
-        gate = widen(opening[n])
-        opened = rounded(gate / (np.float32(1.0) + exp(-gate)))
-        out[n] = narrow(rounded(opened * widen(up[n])))
+        out[n] = narrow(rounded(silu(opening[n]) * widen(up[n])))
 
 
 @cfunc(_task, cache=True)
@@ -100,17 +99,6 @@ def gated(data: Any) -> None:
     out = carray(halves_at(task[5]), (rows, width))
     for row in range(number, rows, team):
         _gate_row(gates[row], out[row])
-
-
-@njit(**FAST)
-def _turn_head(head: Any, cos: Any, sin: Any, scale: Any, out: Any) -> None:
-    half = len(head) // 2
-    for start in (0, half):
-        own, other, made = head[start : start + half], head[half - start : len(head) - start], out[start : start + half]
-        across, along = sin[start : start + half], cos[start : start + half]
-        for n in range(half):
-            value = rounded(rounded(widen(own[n]) * along[n]) + rounded(widen(other[n]) * across[n]))
-            made[n] = narrow(rounded(value * scale))
 
 
 @cfunc(_task, cache=True)
@@ -137,9 +125,9 @@ def turned(data: Any) -> None:
         row, at = read[text, token], start + token
         cos, sin = tables[0, places[text, token]], tables[1, places[text, token]]
         for head in range(heads):
-            _turn_head(row[head], cos, sin, scale, queries[text, head // each, token, head % each])
+            turn_head(row[head], cos, sin, scale, queries[text, head // each, token, head % each])
         for group in range(groups):
-            _turn_head(row[heads + group], cos, sin, np.float32(1.0), states[text, 0, group, at])
+            turn_head(row[heads + group], cos, sin, np.float32(1.0), states[text, 0, group, at])
             states[text, 1, group, at, :] = row[heads + groups + group]
 
 

@@ -40,8 +40,10 @@ class States:
         return 0 if self.data is None else self._filled().nbytes
 
     def make_room(self, rows: int, tokens: int) -> torch.Tensor:
-        """The data, with room for so many more tokens."""
+        """The data, with room for so many more tokens. Raises ValueError for another number of rows than it has."""
         layers, heads, width = self._shape
+        if self.data is not None and self.data.shape[1] != rows:
+            raise ValueError("these states are of another number of rows")
         if self.data is None or self.data.shape[4] < self.length + tokens:
             # Zeros: attention reads places to come too and gives them no share, and nought times NaN would be NaN.
             grown = torch.zeros(layers, rows, 2, heads, self.length + tokens + _ROOM, width, dtype=self._dtype)

@@ -7,6 +7,7 @@ bitsandbytes, on all cores; the rest is little and runs on one.
 Numbers are rounded to bfloat16 where transformers' own model rounds.
 """
 
+# Compiled with bfloat16.py 784821dc4458.
 # mypy: disable-error-code="call-arg, var-annotated, import-untyped, attr-defined, no-untyped-call, untyped-decorator"
 # The intrinsics' first argument is the compiler's, and llvmlite has no types.
 
@@ -19,7 +20,7 @@ from llvmlite import ir
 from numba import carray, int64, njit, void
 from numba.extending import intrinsic
 
-from switchboard.generation.fast.bfloat16 import FAST, exp, halves_at, narrow, rounded, widen
+from switchboard.generation.fast.bfloat16 import FAST, exp, halves_at, narrow, rounded, silu, turn_head, widen
 from switchboard.generation.fast.nf4 import BLOCK
 
 _BLOCK = BLOCK
@@ -100,25 +101,23 @@ def _add_loras(x: Any, lora: Any, which: Any, worn: Any, out: Any, scratch: Any)
 
 @njit(**FAST)
 def _turn(read: Any, states: Any, place: Any, cos: Any, sin: Any, query: Any) -> None:
-    """Turn one row's queries and keys to their place, the queries scaled; keys and values go into `states`."""
+    """Turn one row's queries and keys to their place, the queries scaled; keys and values go into `states`.
+
+    The queries, in bits, take the place of those in `read`, and as float32 go into `query` (heads x width,).
+    """
     groups, width = states.shape[1], states.shape[3]
-    heads = query.shape[0] // width
-    half = width // 2
+    heads = len(query) // width
     scale = np.float32(1.0) / np.sqrt(np.float32(width))
-    for head in range(heads + groups):
-        at = head * width
+    for head in range(heads):
+        asked, wide = read[head * width : (head + 1) * width], query[head * width : (head + 1) * width]
+        turn_head(asked.copy(), cos, sin, scale, asked)
         for n in range(width):
-            other = at + n + half if n < half else at + n - half
-            turned = rounded(widen(read[other]) * sin[n])
-            value = rounded(rounded(widen(read[at + n]) * cos[n]) + turned)
-            if head < heads:
-                query[at + n] = value * scale
-            else:
-                states[0, head - heads, place, n] = narrow(value)
+            wide[n] = widen(asked[n])
     for group in range(groups):
-        at = (heads + groups + group) * width
-        for n in range(width):
-            states[1, group, place, n] = read[at + n]
+        at = (heads + group) * width
+        turn_head(read[at : at + width], cos, sin, np.float32(1.0), states[0, group, place])
+        at += groups * width
+        states[1, group, place, :] = read[at : at + width]
 
 
 @njit(**FAST)
@@ -237,9 +236,7 @@ def step(
         for row in range(rows):
             opening, up = gates[row, :inner], gates[row, inner:]
             for n in range(inner):
-                gate = widen(opening[n])
-                opened = rounded(gate / (np.float32(1.0) + exp(-gate)))
-                value = rounded(opened * widen(up[n]))
+                value = rounded(silu(opening[n]) * widen(up[n]))
                 wide_inner[row, n] = value
                 read_inner[row, n] = narrow(value)
         _product(kernel, addresses[at + 6 : at + 8], read_inner, back)
