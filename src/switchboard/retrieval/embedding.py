@@ -7,10 +7,9 @@ import json
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
@@ -19,8 +18,10 @@ from switchboard.compute import compute
 from switchboard.errors import ModelError, first_line
 from switchboard.files import sha256_of
 from switchboard.progress import Report
-from switchboard.retrieval.packed_bert import PackedBert
 from switchboard.types import Passage
+
+if TYPE_CHECKING:
+    from switchboard.retrieval.packed_bert import PackedBert
 
 Vectors = NDArray[np.float32]
 
@@ -112,6 +113,8 @@ class SentenceEmbedder:
 
     def _pack(self) -> PackedBert | None:
         """What embeds a question in two thirds of sentence-transformers' time; None where that embeds otherwise."""
+        from switchboard.retrieval.packed_bert import PackedBert  # noqa: PLC0415  (as below)
+
         trial = "Is this embedded the same way?"
         try:
             packed = PackedBert(self._model[0].auto_model)
@@ -121,11 +124,9 @@ class SentenceEmbedder:
         return packed if same else None
 
     def _alone(self, packed: PackedBert, query: str) -> Vectors:
-        """The normed mean of a question's states."""
+        """The vector of a question, by the one that reads it alone."""
         ids = self._model.tokenizer(query, truncation=True, max_length=self._model.max_seq_length).input_ids
-        states, _ = packed([ids])
-        vector: Vectors = torch.nn.functional.normalize(states.float().mean(0), dim=0).numpy()
-        return vector
+        return packed.embedded(ids)
 
     def _encode(self, encode: Any, texts: str | list[str]) -> Vectors:
         vectors: Vectors = encode(texts, normalize_embeddings=True, show_progress_bar=False)

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional
 
 _FAR = -1e30
@@ -63,6 +65,12 @@ class PackedBert:
             inner = functional.gelu(layer.intermediate.dense(x))
             x = layer.output.LayerNorm(layer.output.dense(inner).add_(x))
         return x[:tokens], rows[:tokens]
+
+    def embedded(self, text: Sequence[int]) -> NDArray[np.float32]:
+        """The mean state of one text's tokens, of length 1, (hidden,)."""
+        states, _ = self([text])
+        vector: NDArray[np.float32] = functional.normalize(states.float().mean(0), dim=0).numpy()
+        return vector
 
 
 def _together(attention: Any) -> tuple[torch.Tensor, torch.Tensor]:
