@@ -218,7 +218,7 @@ class DemoIndex(WordRetriever):
         result = self.search(query, k)
         names = tuple(passage.id for passage in result.passages)
         scores = {passage.id: passage.score for passage in result.passages}
-        ranked = SimpleNamespace(dense=names, lexical=names[:1], fused=names, similarity=scores, words={})
+        ranked = SimpleNamespace(dense=names, lexical=names[:1], fused=names, similarity=scores, words={}, known={})
         return ranked, result
 
 
