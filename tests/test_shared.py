@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -191,6 +192,29 @@ def test_a_file_that_comes_into_the_folder_is_found_without_a_start(start: Start
             break
         time.sleep(0.05)
     assert found(knowledge, "red lamp connection")[0] == "A red lamp means no connection."
+
+
+def test_what_came_into_the_folder_is_tried_again_where_it_could_not_be_indexed(
+    start: Start, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    knowledge = start()
+    renewed, tries = KnowledgeIndex.renewed, []
+
+    def fails_once(index: KnowledgeIndex, *arguments: Any) -> KnowledgeIndex:
+        tries.append(1)
+        if len(tries) == 1:
+            raise KnowledgeError("The Chroma server does not answer.")
+        return renewed(index, *arguments)
+
+    monkeypatch.setattr(KnowledgeIndex, "renewed", fails_once)
+    (folder / "lamp.md").write_text("A red lamp means no connection.")
+    knowledge.watch(0.05)
+    for _ in range(100):
+        if "lamp.md" in knowledge.current.documents:
+            break
+        time.sleep(0.05)
+    assert "lamp.md" in knowledge.current.documents
+    assert len(tries) == 2
 
 
 def test_a_document_whose_bytes_are_others_is_left_out_and_named(tmp_path: Path) -> None:

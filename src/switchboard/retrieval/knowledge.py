@@ -101,13 +101,13 @@ class Knowledge:
     def renew(self) -> None:
         """Index what has changed in the folder and among the edits. Raises KnowledgeError and StorageError."""
         with self._changing:
-            state, self._files = self._edits.state(), _signature(self._folder)
+            state, files = self._edits.state(), _signature(self._folder)
             if self.missing:
-                self.current, self._state = self._opened(self._edits), state
-                return
-            documents = self._edits.over(load_folder(self._folder, self._report), self._report)
-            self.current = self.current.renewed(documents, self._data, self._report)
-            self._state = state
+                self.current = self._opened(self._edits)
+            else:
+                documents = self._edits.over(load_folder(self._folder, self._report), self._report)
+                self.current = self.current.renewed(documents, self._data, self._report)
+            self._state, self._files = state, files
 
     def watch(self, seconds: float) -> None:
         """Look every so often, in the background, whether another process has changed something among the edits, or
