@@ -140,8 +140,8 @@ def test_the_list_of_commands_is_whole() -> None:
 
 
 @pytest.mark.real
-def test_the_real_command_answers_with_and_without_passages() -> None:
-    for mode, searched in (("fine-tuned", False), ("combined", True)):
+def test_the_real_command_answers_each_mode_with_its_own_adapter_and_sources() -> None:
+    for mode, searched in (("base", False), ("fine-tuned", False), ("rag", True), ("combined", True)):
         done = subprocess.run(
             [sys.executable, "-m", "switchboard", "ask", "How much is Fibre 500 a month?", "--mode", mode, "--json"],
             capture_output=True,

@@ -60,6 +60,15 @@ def votes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def overwrite(path: Path, seed: int) -> None:
+    """Put noise into five places of a file."""
+    data, chance = bytearray(path.read_bytes()), random.Random(seed)
+    for _ in range(5):
+        at = chance.randrange(len(data) - 64)
+        data[at : at + 64] = chance.randbytes(64)
+    path.write_bytes(data)
+
+
 def aside(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if re.search(r"-damaged-\d{8}-\d{6}", path.name)]
 
@@ -89,11 +98,7 @@ def test_ratings_damaged(ratings: Path, tmp_path: Path, damage: str) -> None:
 @pytest.mark.parametrize("seed", range(10))
 def test_ratings_damaged_at_random(ratings: Path, tmp_path: Path, seed: int) -> None:
     path = Path(shutil.copy(ratings, tmp_path))
-    data, chance = bytearray(path.read_bytes()), random.Random(seed)
-    for _ in range(5):
-        at = chance.randrange(len(data) - 64)
-        data[at : at + 64] = chance.randbytes(64)
-    path.write_bytes(data)
+    overwrite(path, seed)
     store = FeedbackStore(Database.at(path))
     store.add("new", "q", ANSWER, liked=True)
     assert len(written(store)) > ROWS * 2 // 3
@@ -158,11 +163,7 @@ def test_staff_documents_damaged(documents: Path, tmp_path: Path, damage: str) -
 @pytest.mark.parametrize("seed", range(10))
 def test_staff_documents_damaged_at_random(documents: Path, tmp_path: Path, seed: int) -> None:
     path = Path(shutil.copy(documents, tmp_path))
-    data, chance = bytearray(path.read_bytes()), random.Random(seed)
-    for _ in range(5):
-        at = chance.randrange(len(data) - 64)
-        data[at : at + 64] = chance.randbytes(64)
-    path.write_bytes(data)
+    overwrite(path, seed)
     check_documents(SharedDocuments(Database.at(path), "help"), ROWS * 2 // 3)
 
 
