@@ -91,21 +91,21 @@ class FastLlama:
             raise ValueError("an adapter is on the head or the embedding")
         self._head = head.weight.detach()
         self._dtype = self._embedding.dtype
-        self._heads, self._groups = config.num_attention_heads, config.num_key_value_heads
-        self._width = int(getattr(config, "head_dim", None) or config.hidden_size // self._heads)
+        heads, groups = config.num_attention_heads, config.num_key_value_heads
+        width = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
+        self._shape = Shape(groups, heads // groups, width)
+        self._eps = float(config.rms_norm_eps)
         self._norm = decoder.norm.weight.detach()
         self._layers = [_layer(layer, adapters, self._dtype) for layer in decoder.layers]
         self._rotary = decoder.rotary_emb
         self._turns = self._turned(256)
-        self._stepping = self._compiled(adapters, config.rms_norm_eps)
+        self._stepping = self._compiled(adapters)
         give_back()  # packing takes more memory than what is packed
         self._rough = _rough_head(self._head) if self._stepping else None
-        self._shape = Shape(self._groups, self._heads // self._groups, self._width)
-        self._eps = float(config.rms_norm_eps)
 
     def new_cache(self) -> States:
         """Nothing read yet."""
-        return States(len(self._layers), self._groups, self._width, self._dtype)
+        return States(len(self._layers), self._shape.groups, self._shape.width, self._dtype)
 
     def set_adapter(self, name: str) -> None:
         """Put an adapter on. Raises ValueError for one that is not there."""
@@ -263,7 +263,7 @@ class FastLlama:
         best = rough.topk(_EXACT, sorted=False).indices
         return rough.scatter_(1, best, torch.bmm(self._head[best], x[:, :, None])[..., 0])
 
-    def _compiled(self, adapters: Sequence[str], eps: float) -> Stepping | None:
+    def _compiled(self, adapters: Sequence[str]) -> Stepping | None:
         """The compiled way of single tokens; None where not all weights are quantized."""
         projections = [[one.qkv, one.out, one.gate_up, one.down] for one in self._layers]
         if not all(isinstance(p.weight, Nf4) and p.bias is None for row in projections for p in row):
@@ -271,7 +271,7 @@ class FastLlama:
         norms = [norm for one in self._layers for norm in (one.norm_in, one.norm_mid)]
         loras = {name: [[projection.added.get(name) for projection in row] for row in projections] for name in adapters}
         weights: Any = [[projection.weight for projection in row] for row in projections]
-        return Stepping(self._embedding, torch.stack([*norms, self._norm]), weights, loras, eps)
+        return Stepping(self._embedding, torch.stack([*norms, self._norm]), weights, loras, self._eps)
 
     @cached_property
     def _between(self) -> Between:
@@ -295,7 +295,7 @@ class FastLlama:
         multiple = _ROUNDED if firsts is None else 1
         room = min(data.shape[3], _up(start + tokens, multiple))
         keys, values = (data[:, part, :, :room].reshape(blocks, -1, width) for part in range(2))
-        seen = queries.new_empty(rows, tokens, self._groups, each * width)
+        seen = queries.new_empty(rows, tokens, self._shape.groups, each * width)
         for first in range(0, tokens, _TOGETHER):
             last = min(tokens, first + _TOGETHER)
             end = min(room, _up(start + last, multiple))
@@ -303,7 +303,7 @@ class FastLlama:
             asking = queries[:, first:last].reshape(blocks, -1, width)
             scores = torch.bmm(asking, keys[:, :end].transpose(1, 2)).view(blocks, last - first, each, end)
             shares = self._between.shares(scores, start + first, firsts).view(blocks, -1, end)
-            found = torch.bmm(shares, values[:, :end]).view(rows, self._groups, last - first, -1)
+            found = torch.bmm(shares, values[:, :end]).view(rows, self._shape.groups, last - first, -1)
             seen[:, first:last] = found.transpose(1, 2)
         return seen.view(rows * tokens, -1)
 
@@ -316,7 +316,7 @@ class FastLlama:
         """Cosines and sines of the rotary embedding for the first places, (2, places, width), in float32 for the
         compiled way; the first half's sines are negative, so that a half turned to the other end need not be."""
         cos, sin = self._rotary(self._embedding[:1], torch.arange(places)[None])
-        half = self._width // 2
+        half = self._shape.width // 2
         return torch.stack([cos[0], torch.cat([-sin[0, :, :half], sin[0, :, half:]], dim=-1)]).float()
 
 
