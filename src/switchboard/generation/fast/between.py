@@ -1,19 +1,19 @@
 """What lies between the products of a prompt, in two ways: with PyTorch's operations, and compiled.
 
-The compiled way needs GNU's or Intel's threads, as PyTorch has them on Linux. It reads and writes each number once,
-where PyTorch's operations pass over them three to eight times. Both give the same up to the order of sums. Texts are
-(texts, tokens) side by side; `firsts` are the places of their first tokens that are not padding.
+The compiled way reads and writes each number once, where PyTorch's operations pass over them three to eight times. Both
+give the same up to the order of sums. Texts are (texts, tokens) side by side; `firsts` are the places of their first
+tokens that are not padding.
 """
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+
+from switchboard.generation.fast.team import open_team
 
 _FAR = -1e30
 """What is added to a score that must not count."""
@@ -100,10 +100,7 @@ class Plain:
 
 
 class Compiled:
-    """On all threads of PyTorch's products, each number read and written once; for bfloat16 alone.
-
-    Raises OSError where those threads cannot be reached.
-    """
+    """On all threads of PyTorch's products, each number read and written once; for bfloat16 alone."""
 
     def __init__(self, shape: Shape, eps: float) -> None:
         from switchboard.generation.fast import parallel  # noqa: PLC0415  (the compiler takes a second to import)
@@ -111,7 +108,7 @@ class Compiled:
         self._shape = shape
         self._eps = int(np.float32(eps).view(np.uint32))
         self._tasks = parallel
-        self._team = _team()
+        self._do = open_team().do
 
     def normed(self, x: torch.Tensor, more: torch.Tensor | None, weight: torch.Tensor) -> torch.Tensor:
         out = torch.empty_like(x)
@@ -141,27 +138,3 @@ class Compiled:
         first = torch.tensor(firsts) if firsts is not None else torch.zeros(blocks // groups, dtype=torch.int64)
         self._do(self._tasks.shares, len(first), groups, tokens, each, places, own, first, scores)
         return scores
-
-    def _do(self, task: Any, *numbers: int | torch.Tensor) -> None:
-        """Do one of parallel's tasks with these numbers, tensors as their addresses."""
-        begin, *asked = self._team
-        assert all(n.is_contiguous() for n in numbers if isinstance(n, torch.Tensor))
-        said = [n.data_ptr() if isinstance(n, torch.Tensor) else n for n in numbers]
-        data = np.array([*asked, *said], np.int64)
-        begin(task.address, data.ctypes.data, torch.get_num_threads(), 0)
-
-
-def _team() -> tuple[Any, int, int]:
-    """What begins a piece of work on PyTorch's threads, and where they say which one they are and how many."""
-    # One that was loaded before all others takes the place of PyTorch's own.
-    for name in (None, str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so")):
-        library = ctypes.CDLL(name)
-        if hasattr(library, "GOMP_parallel"):
-            break
-    else:
-        raise OSError("PyTorch's threads are not those of GNU's OpenMP")
-    begin, *asked = library.GOMP_parallel, library.omp_get_thread_num, library.omp_get_num_threads
-    begin.restype = None
-    begin.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
-    which, many = (int(ctypes.cast(function, ctypes.c_void_p).value or 0) for function in asked)
-    return begin, which, many

@@ -1,7 +1,7 @@
 """bfloat16 numbers in compiled functions: held as their 16 bits (uint16), computed with as float32.
 
-Numba keeps what it compiled until the file of the function itself changes, so step.py and parallel.py, which compile
-these, name this file's digest; a test says what it is.
+Numba keeps what it compiled until the file of the function itself changes, so the files that compile these name this
+one's digest; a test says what it is.
 """
 
 # mypy: disable-error-code="call-arg, var-annotated, import-untyped, attr-defined, no-untyped-call, untyped-decorator"

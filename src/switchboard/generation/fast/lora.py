@@ -40,6 +40,17 @@ class Lora:
             out[:, start:end].addmm_(read[:, number * rank : (number + 1) * rank], self.up[:, start:end])
             start = end
 
+    def whole(self) -> torch.Tensor:
+        """What the adapter adds to the weights of all modules, (in, out of all)."""
+        rank = len(self.up)
+        made = torch.empty(self.down.shape[1], self.up.shape[1], dtype=self.up.dtype)
+        start = 0
+        for number, size in enumerate(self.sizes):
+            end = start + size
+            made[:, start:end] = self.down[number * rank : (number + 1) * rank].t() @ self.up[:, start:end]
+            start = end
+        return made
+
 
 def lora_of(modules: Sequence[Any], name: str, dtype: torch.dtype) -> Lora | None:
     """What the adapter `name` adds to PEFT's modules; None where it adds nothing to any of them.

@@ -1,8 +1,8 @@
 """Weights as the fast decoder reads them: NF4 through the 4-bit kernel of bitsandbytes, or dense.
 
 Few rows go through the kernel that reads the quantized weights directly; many are cheaper through a matrix product with
-the weights expanded for that one product. `torch.nn.Linear4bit` does the first alone, and spends three times the
-kernel's own time around it.
+the weights expanded for that one product (expanded.py). `torch.nn.Linear4bit` does the first alone, and spends three
+times the kernel's own time around it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from types import SimpleNamespace
 from typing import Any, Protocol
 
 import torch
+
+from switchboard.generation.fast.expanded import SIDE, Room, room_for
+from switchboard.generation.fast.team import open_team
 
 BLOCK = 64
 """Weights that share a scale (bitsandbytes' default)."""
@@ -73,21 +76,13 @@ class Nf4:
         from bitsandbytes.functional import _convert_weight_packed_for_cpu  # noqa: PLC0415
 
         states = [module.weight.quant_state for module in modules]
+        packed, scales = [], []
         for module, state in zip(modules, states, strict=True):
             fits = state.quant_type == "nf4" and state.blocksize == BLOCK and not state.nested
             if not fits or getattr(state, "packing_format_for_cpu", False):
                 raise ValueError("these weights are not plain NF4")
-            if state.shape[0] % 32 or state.shape[1] % BLOCK or module.weight.data.dtype != torch.uint8:
+            if state.shape[0] % SIDE or state.shape[1] % BLOCK or module.weight.data.dtype != torch.uint8:
                 raise ValueError("the kernel does not know this shape")
-        self.rows = sum(state.shape[0] for state in states)
-        self.columns = int(states[0].shape[1])
-        # Rounded as the kernel has them, so that few and many rows are multiplied with the same numbers.
-        self._parts = [
-            (module.weight.data, state.absmax.bfloat16().float().contiguous(), int(state.shape[0]))
-            for module, state in zip(modules, states, strict=True)
-        ]
-        packed, scales = [], []
-        for module, state in zip(modules, states, strict=True):
             copied = type(state)(
                 absmax=state.absmax.clone(),
                 shape=state.shape,
@@ -99,10 +94,12 @@ class Nf4:
             weight, copied = _convert_weight_packed_for_cpu(module.weight.data.clone(), copied)
             packed.append(weight)
             scales.append(copied.absmax)
+        self.rows = sum(state.shape[0] for state in states)
+        self.columns = int(states[0].shape[1])
         self._packed = torch.cat(packed).contiguous()
         self._scales = torch.cat(scales, dim=1).contiguous()
+        self._codes = states[0].code.float().contiguous()
         self._multiply = lib.gemv_4bit_inference_cpu_nf4_bf16
-        self._expand = lib.cdequantize_blockwise_cpu_nf4_bf16
         self._n = ctypes.c_int64(self.rows)
         self._k = ctypes.c_int64(self.columns)
         self._weight_at = ctypes.c_void_p(self._packed.data_ptr())
@@ -117,8 +114,8 @@ class Nf4:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         rows = x.shape[0]
-        if rows >= MANY and self._parts:
-            return torch.nn.functional.linear(x, self.expanded())
+        if rows >= MANY:
+            return self._expanded(room_for(self.rows, self.columns)).times(x)
         out = torch.empty(rows, self.rows, dtype=torch.bfloat16)
         x = x.contiguous()
         self._multiply(
@@ -137,29 +134,27 @@ class Nf4:
 
     @classmethod
     def of(cls, weight: torch.Tensor) -> Nf4:
-        """The NF4 numbers nearest to a dense matrix, for few rows alone. Raises ValueError for some shapes."""
+        """The NF4 numbers nearest to a dense matrix. Raises ValueError for some shapes."""
         from bitsandbytes.functional import quantize_4bit  # noqa: PLC0415
 
         parts = []
         for rows in torch.split(weight, _AT_ONCE):  # packing takes nine times the memory of what is packed
             data, state = quantize_4bit(rows, blocksize=BLOCK, quant_type="nf4")
             parts.append(SimpleNamespace(weight=SimpleNamespace(data=data, quant_state=state)))
-        made = cls(parts)
-        made._parts = []
-        return made
+        return cls(parts)
+
+    def times_with(self, x: torch.Tensor, more: torch.Tensor) -> torch.Tensor:
+        """As a call for many rows, with `more` (in, out) added to the weights."""
+        return self._expanded(room_for(self.rows, self.columns), more).times(x)
 
     def expanded(self) -> torch.Tensor:
         """The weights as bfloat16, shape (out, in)."""
-        whole = torch.empty(self.rows, self.columns, dtype=torch.bfloat16)
-        start = 0
-        for data, scales, rows in self._parts:
-            self._expand(
-                ctypes.c_void_p(data.data_ptr()),
-                ctypes.c_void_p(scales.data_ptr()),
-                ctypes.c_void_p(whole[start:].data_ptr()),
-                ctypes.c_longlong(BLOCK),
-                ctypes.c_longlong(rows),
-                ctypes.c_longlong(self.columns),
-            )
-            start += rows
-        return whole
+        return self._expanded(Room(self.rows, self.columns)).plain()
+
+    def _expanded(self, room: Room, more: torch.Tensor | None = None) -> Room:
+        from switchboard.generation.fast.unpacking import expanded  # noqa: PLC0415  (the compiler takes a second)
+
+        sizes = (self.rows, self.columns, room.block)
+        numbers = (self._packed, self._scales, self._codes, 0 if more is None else more, room.at)
+        open_team().do(expanded, *sizes, *numbers)
+        return room

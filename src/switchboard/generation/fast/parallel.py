@@ -1,13 +1,12 @@
 """What lies between the products of a prompt, compiled and on all cores, by the threads of PyTorch's products.
 
-A team of its own would wait for work as actively as PyTorch's and take the cores from it. So these are functions for
-OpenMP, each of which finds out which of the team it is. They are given one array of numbers: the addresses of
-`omp_get_thread_num` and `omp_get_num_threads`, then what is said at each of them. Arrays are
-given by their addresses, are without gaps, and hold bfloat16, but for the rotary tables, which are float32, and places,
+These are tasks for `team.Team`, each of which finds out which of the team it is. They are given one array of numbers:
+the addresses of what tells them that and how many they are, then what is said at each of them. Arrays are given by
+their addresses, are without gaps, and hold bfloat16, but for the rotary tables, which are float32, and places,
 which are int64. Everything is rounded where transformers' own model rounds.
 """
 
-# Compiled with bfloat16.py 784821dc4458.
+# Compiled with bfloat16.py bbe1890e388c.
 # mypy: disable-error-code="call-arg, var-annotated, import-untyped, attr-defined, no-untyped-call, untyped-decorator"
 # The intrinsics' first argument is the compiler's, and llvmlite has no types.
 
@@ -50,8 +49,8 @@ def _asked(_typing: Any, _address: Any) -> Any:
 
 
 @njit
-def _place(task: Any) -> Any:
-    """Which of the team this is, and how many they are."""
+def place_in_team(task: Any) -> Any:
+    """Which of the team a task runs on, and how many they are."""
     return _asked(task[0]), _asked(task[1])
 
 
@@ -72,7 +71,7 @@ def added_norm(data: Any) -> None:
     """`x` += `more`, and its RMSNorm. Rows, width, the bits of epsilon as float32; `x` (rows, width), `more` the same,
     the weight (width,), out (rows, width)."""
     task = carray(data, (9,), np.int64)
-    number, team = _place(task)
+    number, team = place_in_team(task)
     rows, width, eps = task[2], task[3], as_float(uint32(task[4]))
     x = carray(halves_at(task[5]), (rows, width))
     more = carray(halves_at(task[6]), (rows, width))
@@ -93,7 +92,7 @@ def _gate_row(gates: Any, out: Any) -> None:
 def gated(data: Any) -> None:
     """SiLU of the first half of each row times the second. Rows, width; gates (rows, 2 x width), out (rows, width)."""
     task = carray(data, (6,), np.int64)
-    number, team = _place(task)
+    number, team = place_in_team(task)
     rows, width = task[2], task[3]
     gates = carray(halves_at(task[4]), (rows, 2 * width))
     out = carray(halves_at(task[5]), (rows, width))
@@ -111,7 +110,7 @@ def turned(data: Any) -> None:
     rotary cosines and signed sines are for, and those (2, places, width).
     """
     task = carray(data, (15,), np.int64)
-    number, team = _place(task)
+    number, team = place_in_team(task)
     texts, tokens, groups, each, width, room, start = task[2], task[3], task[4], task[5], task[6], task[7], task[8]
     heads = groups * each
     read = carray(halves_at(task[9]), (texts, tokens, heads + 2 * groups, width))
@@ -159,7 +158,7 @@ def shares(data: Any) -> None:
     that are not padding (texts,), int64; scores (texts, groups, tokens, heads of a group, places).
     """
     task = carray(data, (10,), np.int64)
-    number, team = _place(task)
+    number, team = place_in_team(task)
     texts, groups, tokens, each, places, own = task[2], task[3], task[4], task[5], task[6], task[7]
     firsts = carray(words_at(task[8]), (texts,))
     rows = groups * tokens * each

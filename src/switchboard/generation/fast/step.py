@@ -7,7 +7,7 @@ bitsandbytes, on all cores; the rest is little and runs on one.
 Numbers are rounded to bfloat16 where transformers' own model rounds.
 """
 
-# Compiled with bfloat16.py 784821dc4458.
+# Compiled with bfloat16.py bbe1890e388c.
 # mypy: disable-error-code="call-arg, var-annotated, import-untyped, attr-defined, no-untyped-call, untyped-decorator"
 # The intrinsics' first argument is the compiler's, and llvmlite has no types.
 

@@ -110,7 +110,7 @@ def is_compiled() -> bool:
     from switchboard.generation.fast.step import step  # noqa: PLC0415
 
     kept = Path(str(step.stats.cache_path))
-    return all(any(kept.glob(f"{name}-*.nbi")) for name in ("step.step", "parallel.shares"))
+    return all(any(kept.glob(f"{name}-*.nbi")) for name in ("step.step", "parallel.shares", "unpacking.expanded"))
 
 
 def bits(numbers: torch.Tensor) -> np.ndarray:
