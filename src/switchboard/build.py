@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -133,6 +133,8 @@ def load_generator(settings: Settings, report: Report) -> tuple[LocalGenerator, 
     for reason in adapters.refused.values():
         report(f"Refused: {reason}")
     fast = compute(fast_version, adapters.model, list(adapters.loaded), report)
+    if fast:  # It has weights of its own: nothing else of what was loaded is needed any longer.
+        base, adapters = replace(base, model=fast), replace(adapters, model=fast)
     generator = LocalGenerator(base, adapters, fast)
     names = ", ".join(f"{name} ({revision})" for name, revision in adapters.loaded.items()) or "none"
     about = (

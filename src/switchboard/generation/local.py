@@ -46,7 +46,6 @@ class LocalGenerator:
 
     def __init__(self, base: LoadedModel, adapters: Adapters, fast: FastLlama | None = None) -> None:
         """`fast` is the fast decoder over the same model; without it transformers computes."""
-        self._base = base
         self._model: Any = fast or adapters.model
         self._fast = fast
         self._adapters = adapters
@@ -61,7 +60,7 @@ class LocalGenerator:
     @property
     def context_tokens(self) -> int:
         """The most tokens that a prompt and its answer may have together."""
-        return int(getattr(self._base.model.config.get_text_config(), "max_position_embeddings", 2048))
+        return int(getattr(self._model.config.get_text_config(), "max_position_embeddings", 2048))
 
     @property
     def refused_adapters(self) -> Mapping[str, str]:
@@ -328,7 +327,7 @@ class LocalGenerator:
         return logits
 
     def _new_cache(self) -> Cache:
-        return self._fast.new_cache() if self._fast else DynamicCache(config=self._base.model.config)
+        return self._fast.new_cache() if self._fast else DynamicCache(config=self._model.config)
 
     def _encode(self, messages: Sequence[Message], generation_prompt: bool) -> list[int]:
         rows = [{"role": m.role, "content": self._without_special_tokens(m.content)} for m in messages]
