@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sentence_transformers import SentenceTransformer
 
 from switchboard import assets
 from switchboard.errors import ModelError
@@ -80,12 +81,45 @@ def test_a_question_alone_is_embedded_as_among_others(real: SentenceEmbedder) ->
     questions = ["How much is Fibre 500 a month?", "", "  HELLO\n", "word " * 1000]
     alone = np.stack([real.embed_query(question) for question in questions])
     assert np.allclose(alone, real.embed_queries(questions), atol=1e-5)
-    assert real._packed
+
+
+@pytest.fixture(scope="module")
+def library() -> SentenceTransformer:
+    folder = assets.unpack(assets.EMBEDDER, Settings().data / "models" / "all-MiniLM-L6-v2", quietly) / "model"
+    return SentenceTransformer(str(folder), device="cpu", local_files_only=True)
 
 
 @pytest.mark.real
-def test_an_embedder_of_half_precision_embeds_too(real: SentenceEmbedder, tmp_path: Path) -> None:
-    real._model.half().save(str(tmp_path))
-    real._model.float()
+def test_vectors_are_those_of_sentence_transformers(real: SentenceEmbedder, library: SentenceTransformer) -> None:
+    assert type(real._model).__name__ == "_Bert"
+    texts = ["How much is Fibre 500 a month?", "", "  HELLO\n", "£7.50 – naïve 😀", "word " * 1000, "Fees\n- a\n- b"]
+    assert np.allclose(real.embed_queries(texts), library.encode(texts), atol=1e-5)
+    documents = [passage(text) for text in texts]
+    theirs = library.encode([embedded_text(one) for one in documents])
+    assert np.allclose(real.embed_passages(documents), theirs, atol=1e-5)
+    assert [real.count_tokens(text) for text in texts[:2]] == [8, 0]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("change", [{"pooling_mode_cls_token": True}, {"pooling_mode_mean_tokens": False}])
+def test_a_model_that_is_put_together_otherwise_is_left_to_sentence_transformers(
+    library: SentenceTransformer, tmp_path: Path, change: dict[str, bool]
+) -> None:
+    library.save(str(tmp_path))
+    pooling = tmp_path / "1_Pooling" / "config.json"
+    config = json.loads(pooling.read_text(encoding="utf-8"))
+    pooling.write_text(json.dumps({**config, "pooling_mode_max_tokens": True, **change}), encoding="utf-8")
+    embedder = SentenceEmbedder(tmp_path, "other")
+    assert type(embedder._model).__name__ == "_Library"
+    theirs = SentenceTransformer(str(tmp_path), device="cpu").encode("What is the fee?", normalize_embeddings=True)
+    assert np.allclose(embedder.embed_query("What is the fee?"), theirs, atol=1e-5)
+
+
+@pytest.mark.real
+def test_an_embedder_of_half_precision_embeds_too(
+    real: SentenceEmbedder, library: SentenceTransformer, tmp_path: Path
+) -> None:
+    library.half().save(str(tmp_path))
+    library.float()
     half = SentenceEmbedder(tmp_path, "half")
     assert half.embed_query("What is the fee?") @ real.embed_query("What is the fee?") > 0.99

@@ -7,8 +7,9 @@ import torch
 
 from switchboard.progress import quietly
 from switchboard.retrieval.embedding import open_embedder
-from switchboard.retrieval.reranker import MAX_TOKENS, RERANKER, CrossEncoder, load, logits
+from switchboard.retrieval.reranker import MAX_TOKENS, RERANKER, CrossEncoder
 from switchboard.settings import Settings
+from switchboard.training.reranker import load, logits
 
 pytestmark = pytest.mark.real
 

@@ -7,7 +7,7 @@ import json
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,6 @@ from switchboard.errors import ModelError, first_line
 from switchboard.files import sha256_of
 from switchboard.progress import Report
 from switchboard.types import Passage
-
-if TYPE_CHECKING:
-    from switchboard.retrieval.packed_bert import PackedBert
 
 Vectors = NDArray[np.float32]
 
@@ -60,8 +57,83 @@ def embedded_text(passage: Passage) -> str:
     return "\n".join(part for part in (passage.title, passage.heading, passage.text) if part)
 
 
+class _Sentences(Protocol):
+    """A loaded model: its tokenizer, the most tokens it reads (None for 512), the length of its vectors, and what makes
+    them, (texts, dimensions), each of length 1."""
+
+    tokenizer: Any
+    longest: int | None
+    dimensions: int
+
+    def documents(self, texts: list[str]) -> Vectors: ...
+
+    def questions(self, texts: list[str]) -> Vectors: ...
+
+
+class _Bert:
+    """Mean states of a BertModel, computed here: a question takes two thirds of sentence-transformers' time, and the
+    libraries, a quarter of a gigabyte, are not loaded.
+
+    Raises ValueError, OSError, KeyError, TypeError, RuntimeError or SafetensorError for other models and damaged ones.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from switchboard.retrieval.packed_bert import read_bert, read_tokenizer  # noqa: PLC0415  (PyTorch: seconds)
+
+        def read(name: str) -> Any:
+            return json.loads((folder / name).read_text(encoding="utf-8"))
+
+        kinds = [str(module["type"]).rsplit(".", 1)[-1] for module in read("modules.json")]
+        pooling = {key for key, on in read("1_Pooling/config.json").items() if key.startswith("pooling_mode_") and on}
+        own = read("config_sentence_transformers.json")
+        if kinds != ["Transformer", "Pooling", "Normalize"] or pooling != {"pooling_mode_mean_tokens"}:
+            raise ValueError("its states are put together in another way")
+        if own.get("prompts") or own.get("similarity_fn_name", "cosine") != "cosine":
+            raise ValueError("its texts are read with something before them")
+        shape = read("sentence_bert_config.json")
+        if shape.get("do_lower_case"):
+            raise ValueError("its texts are changed first")
+        self.longest: int | None = int(shape["max_seq_length"])
+        self.tokenizer = read_tokenizer(folder)
+        self._model = compute(read_bert, folder)
+        self.dimensions = self._model.width
+
+    def documents(self, texts: list[str]) -> Vectors:
+        ids = self.tokenizer(texts, truncation=True, max_length=self.longest).input_ids
+        return compute(self._model.embedded, ids)
+
+    questions = documents
+
+
+class _Library:
+    """Any model by sentence-transformers. Raises ModelError for one that cannot be loaded."""
+
+    def __init__(self, folder: Path) -> None:
+        self._model = _load(folder)
+        self.tokenizer = self._model.tokenizer
+        self.longest = self._model.max_seq_length
+        self.dimensions = int(self._model.get_embedding_dimension())
+
+    def documents(self, texts: list[str]) -> Vectors:
+        return compute(self._encoded, self._model.encode_document, texts)
+
+    def questions(self, texts: list[str]) -> Vectors:
+        return compute(self._encoded, self._model.encode_query, texts)
+
+    def _encoded(self, encode: Any, texts: list[str]) -> Vectors:
+        vectors: Vectors = encode(texts, normalize_embeddings=True, show_progress_bar=False)
+        return vectors
+
+
+def _read(folder: Path) -> _Sentences:
+    try:
+        return _Bert(folder)
+    except (ValueError, OSError, KeyError, TypeError, RuntimeError, SafetensorError):
+        return _Library(folder)  # which says what is amiss, if anything is
+
+
 class SentenceEmbedder:
-    """An embedder by sentence-transformers. Safe to call from several threads."""
+    """An embedder of sentence-transformers' make. Safe to call from several threads."""
 
     def __init__(self, folder: Path, name: str) -> None:
         """Load the model in `folder`. Raises ModelError if it cannot be loaded, or not without running its code."""
@@ -69,11 +141,10 @@ class SentenceEmbedder:
         self.folder = folder
         self.name = name
         self.identity = f"{name} {_digest(folder)}"
-        self._model = _load(folder)
-        self.max_tokens = int(self._model.max_seq_length or 512) - 2
+        self._model = _read(folder)
+        self.max_tokens = (self._model.longest or 512) - 2
         # A tokenizer keeps its truncation in itself: threads that share one need to take turns.
         self._lock = threading.Lock()
-        self._packed = compute(self._pack)
 
     def count_tokens(self, text: str) -> int:
         """How many tokens a text has, special tokens not counted."""
@@ -82,54 +153,32 @@ class SentenceEmbedder:
 
     def embed_passages(self, passages: Sequence[Passage], progress: Callable[[int], None] | None = None) -> Vectors:
         """Vectors of shape (passages, dimensions), each of length 1."""
-        texts = [embedded_text(passage) for passage in passages]
-        # Batches of like length carry little padding, which is computed like any other token.
-        order = sorted(range(len(texts)), key=lambda n: -len(texts[n]))
-        parts: list[Vectors] = []
-        for start in range(0, len(order), _BATCH):
-            batch = [texts[n] for n in order[start : start + _BATCH]]
-            with self._lock:
-                parts.append(compute(self._encode, self._model.encode_document, batch))
-            if progress:
-                progress(min(start + _BATCH, len(order)))
-        if not parts:
-            return np.zeros((0, self._model.get_embedding_dimension()), dtype=np.float32)
-        sorted_vectors = np.concatenate(parts)
-        vectors = np.empty_like(sorted_vectors)
-        vectors[order] = sorted_vectors
-        return vectors
+        return self._in_batches(self._model.documents, [embedded_text(passage) for passage in passages], progress)
 
     def embed_query(self, query: str) -> Vectors:
         """The vector of a question, of shape (dimensions,) and length 1."""
-        with self._lock:
-            if self._packed:
-                return compute(self._alone, self._packed, query)
-            return compute(self._encode, self._model.encode_query, query)
+        vector: Vectors = self.embed_queries([query])[0]
+        return vector
 
     def embed_queries(self, queries: Sequence[str]) -> Vectors:
         """Vectors of shape (questions, dimensions), each of length 1."""
-        with self._lock:
-            return compute(self._encode, self._model.encode_query, list(queries))
+        return self._in_batches(self._model.questions, queries)
 
-    def _pack(self) -> PackedBert | None:
-        """What embeds a question in two thirds of sentence-transformers' time; None where that embeds otherwise."""
-        from switchboard.retrieval.packed_bert import PackedBert  # noqa: PLC0415  (as below)
-
-        trial = "Is this embedded the same way?"
-        try:
-            packed = PackedBert(self._model[0].auto_model)
-            same = np.allclose(self._alone(packed, trial), self._encode(self._model.encode_query, trial), atol=1e-5)
-        except Exception:  # noqa: BLE001 - whatever is amiss here, sentence-transformers embeds
-            return None
-        return packed if same else None
-
-    def _alone(self, packed: PackedBert, query: str) -> Vectors:
-        """The vector of a question, by the one that reads it alone."""
-        ids = self._model.tokenizer(query, truncation=True, max_length=self._model.max_seq_length).input_ids
-        return packed.embedded(ids)
-
-    def _encode(self, encode: Any, texts: str | list[str]) -> Vectors:
-        vectors: Vectors = encode(texts, normalize_embeddings=True, show_progress_bar=False)
+    def _in_batches(
+        self,
+        embed: Callable[[list[str]], Vectors],
+        texts: Sequence[str],
+        progress: Callable[[int], None] | None = None,
+    ) -> Vectors:
+        # Batches of like length carry little padding, which is computed like any other token.
+        order = sorted(range(len(texts)), key=lambda n: -len(texts[n]))
+        vectors = np.zeros((len(texts), self._model.dimensions), dtype=np.float32)
+        for start in range(0, len(order), _BATCH):
+            batch = order[start : start + _BATCH]
+            with self._lock:
+                vectors[batch] = embed([texts[n] for n in batch])
+            if progress:
+                progress(start + len(batch))
         return vectors
 
 

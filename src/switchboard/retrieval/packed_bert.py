@@ -1,17 +1,21 @@
-"""BERT over many short texts at once, without computing anything for padding.
+"""BERT over many short texts at once, read from its files, without computing anything for padding.
 
 It takes the place of transformers' BertModel where only inference matters: the projections read all tokens of all texts
-as one matrix, and only attention, a small part of the work, is padded.
+as one matrix, and only attention, a small part of the work, is padded. What transformers and PEFT would bring along is
+more than the model itself: a quarter of a gigabyte.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch.nn import functional
 
 _FAR = -1e30
@@ -19,23 +23,53 @@ _FAR = -1e30
 _ROUNDED, _LONGEST_ROUNDED = 32, 8
 """All tokens together, and those of the longest text, are made a multiple of so many by a text that nobody looks at:
 PyTorch's bfloat16 products keep a program for each shape that they have met."""
+_ATTENTION, _PARTS = "attention.self", ("query", "key", "value")
+_LORA = "base_model.model."
+
+
+class _Layer:
+    """One layer's weights by their names in it; query, key and value are one matrix, one below the other."""
+
+    def __init__(self, tensors: Mapping[str, torch.Tensor], prefix: str) -> None:
+        self._own = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+        for kind in ("weight", "bias"):
+            parts = [self._own.pop(f"{_ATTENTION}.{part}.{kind}") for part in _PARTS]
+            self._own[f"{_ATTENTION}.{kind}"] = torch.cat(parts)
+
+    def linear(self, x: torch.Tensor, name: str) -> torch.Tensor:
+        """A projection of `x` (tokens, in)."""
+        return functional.linear(x, self._own[f"{name}.weight"], self._own[f"{name}.bias"])
+
+    def norm(self, x: torch.Tensor, name: str, eps: float) -> torch.Tensor:
+        """The layer norm of a name."""
+        return functional.layer_norm(x, x.shape[-1:], self._own[f"{name}.weight"], self._own[f"{name}.bias"], eps)
 
 
 class PackedBert:
-    """The computation of a loaded BertModel, in the type of its weights, every token being of the first kind.
+    """BertModel's computation in the type of its weights, every token being of the first kind.
 
-    Raises ValueError for a model of another make.
+    `tensors` are named as in transformers' files. Raises ValueError for a model of another make, and KeyError where a
+    tensor is missing.
     """
 
-    def __init__(self, model: Any) -> None:
-        if model.config.model_type != "bert" or model.config.hidden_act != "gelu":
-            raise ValueError(f"{model.config.model_type} is computed in another way")
-        embeddings = model.embeddings
-        self._words = embeddings.word_embeddings.weight.detach()
-        self._places = (embeddings.position_embeddings.weight + embeddings.token_type_embeddings.weight[0]).detach()
-        self._norm = embeddings.LayerNorm
-        self._heads = int(model.config.num_attention_heads)
-        self._layers = [(_together(layer.attention.self), layer) for layer in model.encoder.layer]
+    def __init__(self, config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
+        if config["model_type"] != "bert" or config["hidden_act"] != "gelu":
+            raise ValueError(f"{config['model_type']} is computed in another way")
+        if config.get("position_embedding_type", "absolute") != "absolute":
+            raise ValueError("its places are told in another way")
+        own = {name.removeprefix("embeddings."): t for name, t in tensors.items() if name.startswith("embeddings.")}
+        self._words = own["word_embeddings.weight"]
+        self._places = own["position_embeddings.weight"] + own["token_type_embeddings.weight"][0]
+        self._norm = own["LayerNorm.weight"], own["LayerNorm.bias"], float(config["layer_norm_eps"])
+        self._heads = int(config["num_attention_heads"])
+        self._layers = [
+            _Layer(tensors, f"encoder.layer.{number}.") for number in range(int(config["num_hidden_layers"]))
+        ]
+
+    @property
+    def width(self) -> int:
+        """The numbers of a state."""
+        return int(self._words.shape[1])
 
     @torch.inference_mode()
     def __call__(self, texts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -50,33 +84,62 @@ class PackedBert:
         places = torch.cat([torch.arange(len(text)) for text in texts])
         padded = rows * longest + places
         x = functional.embedding(torch.tensor([token for text in texts for token in text]), self._words)
-        x = self._norm(x + functional.embedding(places, self._places))
-        hidden = x.shape[1]
+        x = x + functional.embedding(places, self._places)
+        hidden, eps = x.shape[1], self._norm[2]
+        x = functional.layer_norm(x, (hidden,), *self._norm)
         width = hidden // self._heads
         missing = torch.arange(longest) >= lengths[:, None]
         unseen = torch.zeros(missing.shape, dtype=x.dtype).masked_fill_(missing, _FAR)[:, None, None]
         spread = torch.zeros(count * longest, 3 * hidden, dtype=x.dtype)
-        for (weight, bias), layer in self._layers:
-            spread[padded] = functional.linear(x, weight, bias)
+        for layer in self._layers:
+            spread[padded] = layer.linear(x, _ATTENTION)
             query, key, value = spread.view(count, longest, 3, self._heads, width).permute(2, 0, 3, 1, 4)
             scores = torch.matmul(query * width**-0.5, key.transpose(-1, -2)).add_(unseen)
             seen = torch.matmul(scores.softmax(-1), value).permute(0, 2, 1, 3).reshape(-1, hidden)[padded]
-            x = layer.attention.output.LayerNorm(layer.attention.output.dense(seen).add_(x))
-            inner = functional.gelu(layer.intermediate.dense(x))
-            x = layer.output.LayerNorm(layer.output.dense(inner).add_(x))
+            x = layer.norm(layer.linear(seen, "attention.output.dense").add_(x), "attention.output.LayerNorm", eps)
+            inner = functional.gelu(layer.linear(x, "intermediate.dense"))
+            x = layer.norm(layer.linear(inner, "output.dense").add_(x), "output.LayerNorm", eps)
         return x[:tokens], rows[:tokens]
 
-    def embedded(self, text: Sequence[int]) -> NDArray[np.float32]:
-        """The mean state of one text's tokens, of length 1, (hidden,)."""
-        states, _ = self([text])
-        vector: NDArray[np.float32] = functional.normalize(states.float().mean(0), dim=0).numpy()
-        return vector
+    def embedded(self, texts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """The mean state of each text's tokens, of length 1, (texts, width)."""
+        states, rows = self(texts)
+        sums = torch.zeros(len(texts), self.width).index_add_(0, rows, states.float())
+        vectors: NDArray[np.float32] = functional.normalize(sums, dim=1).numpy()
+        return vectors
 
 
-def _together(attention: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weights and biases of query, key and value, one below the other; they themselves become views of these."""
-    parts = (attention.query, attention.key, attention.value)
-    weight, bias = torch.cat([p.weight.detach() for p in parts]), torch.cat([p.bias.detach() for p in parts])
-    for part, own_weight, own_bias in zip(parts, weight.chunk(3), bias.chunk(3), strict=True):
-        part.weight.data, part.bias.data = own_weight, own_bias
-    return weight, bias
+def read_bert(folder: Path, adapter: Path | None = None, dtype: torch.dtype = torch.float32) -> PackedBert:
+    """The model in a folder, a LoRA adapter added to its weights.
+
+    Raises ValueError for a model or an adapter of another make; OSError, KeyError, TypeError, RuntimeError or
+    SafetensorError for damaged files.
+    """
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    tensors = {name.removeprefix("bert."): t for name, t in load_file(folder / "model.safetensors").items()}
+    if adapter:
+        _add_lora(tensors, adapter)
+    # As copies, so that nothing of the file stays mapped.
+    return PackedBert(config, {name: t.to(dtype, copy=True) for name, t in tensors.items() if t.is_floating_point()})
+
+
+def read_tokenizer(folder: Path) -> Any:
+    """The tokenizer in a folder, without what transformers' AutoTokenizer imports. Raises OSError or ValueError."""
+    from transformers import PreTrainedTokenizerFast  # noqa: PLC0415  (a moment, for those who only read documents)
+
+    return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+
+
+def _add_lora(tensors: dict[str, torch.Tensor], adapter: Path) -> None:
+    """Add what an adapter adds to the weights."""
+    config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    if config.get("use_dora") or config.get("use_rslora") or config.get("rank_pattern") or config.get("alpha_pattern"):
+        raise ValueError("it is another kind of adapter than LoRA of one rank")
+    matrices = {
+        name.removeprefix(_LORA): t.float() for name, t in load_file(adapter / "adapter_model.safetensors").items()
+    }
+    for name, down in matrices.items():
+        if name.endswith(".lora_A.weight"):
+            layer = name.removesuffix(".lora_A.weight")
+            added = matrices[f"{layer}.lora_B.weight"] @ down * (config["lora_alpha"] / config["r"])
+            tensors[f"{layer}.weight"] = tensors[f"{layer}.weight"].float() + added

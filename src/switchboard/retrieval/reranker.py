@@ -11,7 +11,6 @@ import json
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -22,7 +21,7 @@ from switchboard.errors import AdapterError, first_line
 from switchboard.files import damaged
 from switchboard.retrieval.embedding import Vectors
 from switchboard.retrieval.judge import read_judge
-from switchboard.retrieval.packed_bert import PackedBert
+from switchboard.retrieval.packed_bert import read_bert, read_tokenizer
 
 MAX_TOKENS = 160
 """Of a question and a text together; what is longer is cut at the text's end."""
@@ -43,8 +42,9 @@ class CrossEncoder:
             if damaged(adapter / "adapter_model.safetensors"):
                 raise ValueError("its weights are not those that were trained")
             self.judge = read_judge(adapter)
-            self._tokenizer, model = load(embedder, adapter)
-            self._model = PackedBert(model.bfloat16() if torch.cpu._is_avx512_bf16_supported() else model)
+            self._tokenizer = read_tokenizer(embedder)
+            exact = not torch.cpu._is_avx512_bf16_supported()
+            self._model = read_bert(embedder, adapter, torch.float32 if exact else torch.bfloat16)
         except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
             raise AdapterError(
                 f"The reranker in {adapter} cannot be put on the embedder ({first_line(error)}). Remove the folder to "
@@ -58,7 +58,7 @@ class CrossEncoder:
             return compute(self._score, question, texts)
 
     def _score(self, question: str, texts: Sequence[str]) -> Vectors:
-        """As `logits` below, without its padding."""
+        """As training/reranker.py computes them, without its padding."""
         pairs = self._tokenizer([question] * len(texts), list(texts), truncation="longest_first", max_length=MAX_TOKENS)
         states, rows = self._model(pairs["input_ids"])
         # Special tokens belong to neither side, and are summed up with nobody.
@@ -68,39 +68,6 @@ class CrossEncoder:
         one, other, _ = sums.view(len(texts), 3, -1).unbind(1)
         scores: Vectors = (SCALE * (functional.cosine_similarity(one, other) - EVEN)).numpy()
         return scores
-
-
-def logits(model: Any, tokenizer: Any, pairs: Sequence[tuple[str, str]]) -> torch.Tensor:
-    """The logits of pairs of question and text, shape (pairs,).
-
-    Both are read as one sequence, so that each sees the other; the logit is then the scaled cosine similarity of the
-    mean state of the question's tokens and that of the text's, which is where an embedder starts from already.
-    """
-    questions, texts = zip(*pairs, strict=True)
-    options = {"truncation": "longest_first", "max_length": MAX_TOKENS, "padding": True, "return_tensors": "pt"}
-    batch = tokenizer(list(questions), list(texts), return_special_tokens_mask=True, **options)
-    words = batch["attention_mask"] * (1 - batch["special_tokens_mask"])
-    # The embedder was trained on single texts: to it all tokens are of one kind.
-    states = model(
-        input_ids=batch["input_ids"],
-        attention_mask=batch["attention_mask"],
-        token_type_ids=torch.zeros_like(batch["input_ids"]),
-    ).last_hidden_state.float()
-    sides = [(words * (batch["token_type_ids"] == side)).float().unsqueeze(-1) for side in (0, 1)]
-    one, other = ((states * side).sum(1) / side.sum(1).clamp(min=1) for side in sides)
-    return SCALE * (functional.cosine_similarity(one, other) - EVEN)
-
-
-def load(embedder: Path, adapter: Path | None) -> tuple[Any, Any]:
-    """The tokenizer, and the embedder with the adapter or as it is, in float32."""
-    from peft import PeftModel  # noqa: PLC0415  seconds, for those who only read documents
-    from transformers import AutoModel, AutoTokenizer  # noqa: PLC0415
-
-    tokenizer = AutoTokenizer.from_pretrained(embedder, local_files_only=True)
-    model = AutoModel.from_pretrained(embedder, dtype=torch.float32, local_files_only=True, use_safetensors=True)
-    if adapter:
-        model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
-    return tokenizer, model.eval()
 
 
 def is_reranker(folder: Path) -> bool:
