@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import copy
+import gc
+import json
+import weakref
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from switchboard.bench.same import compare
 from switchboard.build import load_generator
-from switchboard.generation.adapters import Adapters, load_adapters, wearing
+from switchboard.generation.adapters import WEIGHTS, Adapters, load_adapters, wearing
 from switchboard.generation.fast.llama import FastLlama, fast_version
 from switchboard.generation.fast.states import States
+from switchboard.generation.fast.stored import Stored
 from switchboard.generation.model import LoadedModel, load_model
 from switchboard.progress import quietly
 from switchboard.settings import Settings
@@ -25,16 +31,24 @@ pytestmark = pytest.mark.real
 IDS = torch.tensor([[5, 900, 31, 7, 4000, 12, 77, 3, 2500]])
 
 
-@pytest.fixture
-def dressed(tiny_settings: Settings) -> tuple[LoadedModel, Adapters, FastLlama]:
+@pytest.fixture(params=["from the files", "from transformers"])
+def dressed(tiny_settings: Settings, request: pytest.FixtureRequest) -> tuple[LoadedModel, Adapters, FastLlama]:
     """A tiny quantized model with two adapters of different ranks, plain and fast."""
     make_adapter(tiny_settings, "polite", seed=1)
     make_adapter(tiny_settings, "rude", seed=2, rank=8)
     base = load_model(tiny_settings, quietly)
     adapters = load_adapters(base, tiny_settings.adapters)
-    fast = fast_version(adapters.model, list(adapters.loaded))
+    read = stored(tiny_settings) if request.param == "from the files" else adapters
+    fast = fast_version(read.model, list(read.loaded))
     assert fast
     return base, adapters, fast
+
+
+def stored(settings: Settings) -> Adapters:
+    """The model and its adapters as they lie in their files."""
+    base = load_model(settings, quietly, bare=True)
+    assert isinstance(base.model, Stored)
+    return load_adapters(base, settings.adapters)
 
 
 @torch.inference_mode()
@@ -165,19 +179,21 @@ def test_room_grows_and_what_was_there_stays() -> None:
 
 def test_weights_that_are_not_quantized_are_read_as_they_are(tiny_settings: Settings) -> None:
     make_adapter(tiny_settings, "polite", seed=1)
-    base = load_model(replace(tiny_settings, quantization="none"), quietly)
+    settings = replace(tiny_settings, quantization="none")
+    base = load_model(settings, quietly)
     adapters = load_adapters(base, tiny_settings.adapters)
-    fast = fast_version(adapters.model, list(adapters.loaded))
-    assert fast
-    assert not fast.compiled
-    with wearing(adapters.model, "polite"), wearing(fast, "polite"):
-        plain = read(adapters.model, DynamicCache(config=base.model.config), IDS, [5, 1, 3])
-        ours = read(fast, fast.new_cache(), IDS, [5, 1, 3])
-    assert near(plain, ours)
+    for found in (adapters, stored(settings)):
+        fast = fast_version(found.model, list(found.loaded))
+        assert fast
+        assert not fast.compiled
+        with wearing(adapters.model, "polite"), wearing(fast, "polite"):
+            plain = read(adapters.model, DynamicCache(config=base.model.config), IDS, [5, 1, 3])
+            ours = read(fast, fast.new_cache(), IDS, [5, 1, 3])
+        assert near(plain, ours)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_qwen_with_its_biases_is_computed_too(dtype: torch.dtype) -> None:
+def test_qwen_with_its_biases_is_computed_too(dtype: torch.dtype, tmp_path: Path) -> None:
     torch.manual_seed(0)
     config = Qwen2Config(**SHAPE, vocab_size=500, num_hidden_layers=2)
     model = Qwen2ForCausalLM(config).to(dtype).eval()
@@ -185,9 +201,58 @@ def test_qwen_with_its_biases_is_computed_too(dtype: torch.dtype) -> None:
         torch.nn.init.normal_(layer.self_attn.q_proj.bias)
     ids = IDS % 500
     plain = read(model, DynamicCache(config=config), ids, [9])
-    fast = fast_version(model, [])
-    assert fast
-    assert near(plain, read(fast, fast.new_cache(), ids, [4, 1, 4]))
+    model.save_pretrained(tmp_path)
+    for found in (model, Stored(tmp_path, dtype)):
+        fast = fast_version(found, [])
+        assert fast
+        assert near(plain, read(fast, fast.new_cache(), ids, [4, 1, 4]))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 10_000.0}},
+        {"rope_parameters": None, "rope_scaling": {"rope_type": "yarn"}},
+        {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5}},
+        {"model_type": "mistral"},
+        {"num_hidden_layers": 1},
+    ],
+)
+def test_files_of_another_kind_of_model_are_left_to_transformers(tmp_path: Path, change: dict[str, Any]) -> None:
+    LlamaForCausalLM(LlamaConfig(**SHAPE, vocab_size=500, num_hidden_layers=2)).save_pretrained(tmp_path)
+    Stored(tmp_path, torch.float32)
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), **change}))
+    with pytest.raises(ValueError, match=r"another way|unknown here"):
+        Stored(tmp_path, torch.float32)
+
+
+@pytest.mark.parametrize("change", [{"use_dora": True}, {"rank_pattern": {"q_proj": 2}}, {"modules_to_save": ["x"]}])
+def test_an_adapter_of_another_kind_is_left_to_peft(tiny_settings: Settings, change: dict[str, Any]) -> None:
+    folder = make_adapter(tiny_settings, "other", seed=1)
+    config = folder / "adapter_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), **change}))
+    base = load_model(tiny_settings, quietly, bare=True)
+    with pytest.raises(ValueError, match="another kind"):
+        load_adapters(base, tiny_settings.adapters)
+
+
+def test_nothing_of_what_was_loaded_stays_in_memory_but_the_decoder(
+    tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[weakref.ref[Any]] = []
+
+    def noted(*args: Any, **options: Any) -> LoadedModel:
+        base = load_model(*args, **options)
+        made.append(weakref.ref(base.model))
+        return base
+
+    monkeypatch.setattr("switchboard.build.load_model", noted)
+    make_adapter(tiny_settings, "reader", seed=1)
+    generator, _ = load_generator(tiny_settings, quietly)
+    gc.collect()
+    assert generator.fast
+    assert [model() for model in made] == [None]
 
 
 def test_another_kind_of_model_is_left_to_transformers(tiny_settings: Settings) -> None:
@@ -248,9 +313,15 @@ def test_an_adapter_that_is_not_there_is_refused(dressed: tuple[LoadedModel, Ada
         fast.set_adapter("absent")
 
 
-def test_an_adapter_on_the_head_is_left_to_transformers(tiny_settings: Settings) -> None:
-    make_adapter(tiny_settings, "head", seed=4, targets=["lm_head", "q_proj"])
+def test_an_adapter_on_the_head_is_refused_or_left_to_transformers(tiny_settings: Settings) -> None:
+    folder = make_adapter(tiny_settings, "head", seed=4, targets=["lm_head", "q_proj"])
     base = load_model(tiny_settings, quietly)
+    for found in (stored(tiny_settings), load_adapters(base, tiny_settings.adapters)):
+        assert "does not fit" in found.refused["head"]  # it brings the tied head's own weights
+    matrices = load_file(folder / WEIGHTS)
+    save_file({name: t for name, t in matrices.items() if "base_layer" not in name}, folder / WEIGHTS)
+    with pytest.raises(ValueError, match="other parts than projections"):
+        stored(tiny_settings)
     adapters = load_adapters(base, tiny_settings.adapters)
-    if "head" in adapters.loaded:
-        assert fast_version(adapters.model, list(adapters.loaded)) is None
+    assert "head" in adapters.loaded
+    assert fast_version(adapters.model, list(adapters.loaded)) is None

@@ -16,10 +16,11 @@ from switchboard.compute import compute
 from switchboard.database import open_database
 from switchboard.errors import AdapterError, StorageError
 from switchboard.files import storing
-from switchboard.generation.adapters import load_adapters
-from switchboard.generation.fast.llama import fast_version
+from switchboard.generation.adapters import Adapters, load_adapters
+from switchboard.generation.fast.llama import FastLlama, fast_version
+from switchboard.generation.fast.stored import Stored
 from switchboard.generation.local import LocalGenerator
-from switchboard.generation.model import load_model
+from switchboard.generation.model import LoadedModel, load_model
 from switchboard.memory import few_arenas, give_back
 from switchboard.modes import ABLATION, MODES
 from switchboard.progress import Report
@@ -127,12 +128,10 @@ def load_generators(settings: Settings, report: Report) -> tuple[Generator, Mapp
 
 def load_generator(settings: Settings, report: Report) -> tuple[LocalGenerator, About]:
     """Load the model and its adapters; returns the engine and what there is to say about it."""
-    base = load_model(settings, report)
+    base, adapters, fast = _loaded(settings, report)
     report(f"Model: {base.describe()}")
-    adapters = load_adapters(base, settings.adapters, [mode.adapter for mode in MODES.values() if mode.adapter])
     for reason in adapters.refused.values():
         report(f"Refused: {reason}")
-    fast = compute(fast_version, adapters.model, list(adapters.loaded), report)
     if fast:  # It has weights of its own: nothing else of what was loaded is needed any longer.
         base, adapters = replace(base, model=fast), replace(adapters, model=fast)
     generator = LocalGenerator(base, adapters, fast)
@@ -145,6 +144,20 @@ def load_generator(settings: Settings, report: Report) -> tuple[LocalGenerator, 
         ("Adapters", "; ".join([names, *adapters.refused.values()])),
     )
     return generator, about
+
+
+def _loaded(settings: Settings, report: Report) -> tuple[LoadedModel, Adapters, FastLlama | None]:
+    """The model with its adapters for the fast decoder; where that cannot compute them, by transformers and PEFT."""
+    wanted = [mode.adapter for mode in MODES.values() if mode.adapter]
+    base = load_model(settings, report, bare=True)
+    with suppress(ValueError):  # an adapter of a kind that only PEFT knows
+        adapters = load_adapters(base, settings.adapters, wanted)
+        fast = compute(fast_version, adapters.model, list(adapters.loaded), report)
+        if fast or not isinstance(base.model, Stored):
+            return base, adapters, fast
+    base = load_model(settings, report)
+    adapters = load_adapters(base, settings.adapters, wanted)
+    return base, adapters, compute(fast_version, adapters.model, list(adapters.loaded), report)
 
 
 def open_knowledge(settings: Settings, report: Report, patient: bool = False) -> Knowledge:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from peft import PeftModel
 from safetensors import SafetensorError, safe_open
 
 from switchboard.errors import AdapterError, first_line
 from switchboard.files import damaged, sha256_of
 from switchboard.generation.decline import read_threshold
+from switchboard.generation.fast.stored import Stored
 from switchboard.generation.model import LoadedModel, same_base
 from switchboard.generation.replies import Replies, read_replies
 
@@ -45,6 +45,7 @@ def load_adapters(base: LoadedModel, folder: Path, wanted: Collection[str] = ())
 
     A folder counts as an adapter when it holds adapter_config.json, unless that is an embedder's. One that does not
     fit is refused, with its reason, and the others are loaded all the same; so is one that is `wanted` and not there.
+    Raises ValueError for a base that is `Stored` where an adapter is none that it knows.
     """
     model: Any = base.model
     loaded: dict[str, str] = {}
@@ -143,7 +144,15 @@ def _unfit(path: Path, reason: str) -> str:
 
 
 def _add(model: Any, path: Path, device: str, first: bool) -> Any:
-    """Put one adapter on the model; the first one wraps it. Raises AdapterError when its tensors do not fit."""
+    """Put one adapter on the model; PEFT wraps it in the first one.
+
+    Raises AdapterError when its tensors do not fit, and ValueError for one that only PEFT knows.
+    """
+    if isinstance(model, Stored):
+        model.put_on(path)
+        return model
+    from switchboard.generation.stock import PeftModel  # noqa: PLC0415  (which the fast decoder does without)
+
     try:
         if first:
             return PeftModel.from_pretrained(

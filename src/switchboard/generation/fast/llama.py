@@ -27,7 +27,8 @@ from switchboard.memory import give_back
 from switchboard.progress import Report, quietly
 
 _log = logging.getLogger(__name__)
-_TYPES = {"llama", "qwen2"}
+TYPES = {"llama", "qwen2"}
+"""The models that it knows, as their configurations name them."""
 _TOLERANCE = 0.03
 """How far two ways to compute the same may lie apart on average, as a share of the average. Measured: 0.003 for the
 kernel, 0.001 to 0.01 for the shipped model's logits; padding that is read gives 0.05, another adapter 0.09."""
@@ -355,7 +356,7 @@ def _near(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 def _check(base: Any, config: Any) -> None:
     """Raise ValueError unless the model is computed as here."""
-    known = config.model_type in _TYPES and config.hidden_act == "silu" and base.device.type == "cpu"
+    known = config.model_type in TYPES and config.hidden_act == "silu" and base.device.type == "cpu"
     plain = config.rope_parameters.get("rope_type") == "default" and not getattr(config, "use_sliding_window", False)
     if not known or not plain:
         raise ValueError(f"{config.model_type} is computed in another way")

@@ -8,7 +8,11 @@ times the kernel's own time around it.
 from __future__ import annotations
 
 import ctypes
+import importlib.util
+import itertools
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol
 
@@ -22,9 +26,27 @@ BLOCK = 64
 MANY = 20
 """Rows from which on expanding the weights pays. Measured on two cores (Zen 4): 20 rows take the kernel 15 ms over a
 whole model of 135 million weights; expanding them takes 7.5 ms, and the product 10."""
-
-
 _AT_ONCE = 4096
+_LEAST = 1e-30
+CODES = (
+    -1.0,
+    -0.6961928009986877,
+    -0.5250730514526367,
+    -0.39491748809814453,
+    -0.28444138169288635,
+    -0.18477343022823334,
+    -0.09105003625154495,
+    0.0,
+    0.07958029955625534,
+    0.16093020141124725,
+    0.24611230194568634,
+    0.33791524171829224,
+    0.44070982933044434,
+    0.5626170039176941,
+    0.7229568362236023,
+    1.0,
+)
+"""The numbers of NF4. From: Dettmers and others, QLoRA, 2023, appendix E."""
 
 
 class Weight(Protocol):
@@ -72,34 +94,20 @@ class Nf4:
     """
 
     def __init__(self, modules: Sequence[Any]) -> None:
-        from bitsandbytes.cextension import lib  # noqa: PLC0415  (slow, and not needed for other weights)
-        from bitsandbytes.functional import _convert_weight_packed_for_cpu  # noqa: PLC0415
-
         states = [module.weight.quant_state for module in modules]
-        packed, scales = [], []
         for module, state in zip(modules, states, strict=True):
             fits = state.quant_type == "nf4" and state.blocksize == BLOCK and not state.nested
             if not fits or getattr(state, "packing_format_for_cpu", False):
                 raise ValueError("these weights are not plain NF4")
             if state.shape[0] % SIDE or state.shape[1] % BLOCK or module.weight.data.dtype != torch.uint8:
                 raise ValueError("the kernel does not know this shape")
-            copied = type(state)(
-                absmax=state.absmax.clone(),
-                shape=state.shape,
-                code=state.code,
-                blocksize=state.blocksize,
-                quant_type=state.quant_type,
-                dtype=state.dtype,
-            )
-            weight, copied = _convert_weight_packed_for_cpu(module.weight.data.clone(), copied)
-            packed.append(weight)
-            scales.append(copied.absmax)
+        library = _library()
         self.rows = sum(state.shape[0] for state in states)
         self.columns = int(states[0].shape[1])
-        self._packed = torch.cat(packed).contiguous()
-        self._scales = torch.cat(scales, dim=1).contiguous()
-        self._codes = states[0].code.float().contiguous()
-        self._multiply = lib.gemv_4bit_inference_cpu_nf4_bf16
+        self._packed = torch.cat([_packed(_codes(module.weight)) for module in modules])
+        self._scales = torch.cat([_scales(state).t().bfloat16() for state in states], dim=1).contiguous()
+        self._codes = torch.tensor(CODES)
+        self._multiply = library.gemv_4bit_inference_cpu_nf4_bf16
         self._n = ctypes.c_int64(self.rows)
         self._k = ctypes.c_int64(self.columns)
         self._weight_at = ctypes.c_void_p(self._packed.data_ptr())
@@ -135,12 +143,19 @@ class Nf4:
     @classmethod
     def of(cls, weight: torch.Tensor) -> Nf4:
         """The NF4 numbers nearest to a dense matrix. Raises ValueError for some shapes."""
-        from bitsandbytes.functional import quantize_4bit  # noqa: PLC0415
-
         parts = []
-        for rows in torch.split(weight, _AT_ONCE):  # packing takes nine times the memory of what is packed
-            data, state = quantize_4bit(rows, blocksize=BLOCK, quant_type="nf4")
-            parts.append(SimpleNamespace(weight=SimpleNamespace(data=data, quant_state=state)))
+        for some in torch.split(weight, _AT_ONCE):  # sorting numbers takes many times their memory
+            if some.shape[1] % BLOCK:
+                raise ValueError("the kernel does not know this shape")
+            blocks = some.reshape(-1, BLOCK).float()
+            absmax = blocks.abs().amax(1)
+            borders = torch.tensor([(one + other) / 2 for one, other in itertools.pairwise(CODES)])
+            codes = torch.bucketize(blocks / absmax.clamp(min=_LEAST)[:, None], borders, out_int32=True).to(torch.uint8)
+            codes = codes.view(-1, 2)
+            state = SimpleNamespace(quant_type="nf4", blocksize=BLOCK, nested=False, shape=some.shape, absmax=absmax)
+            parts.append(
+                SimpleNamespace(weight=SimpleNamespace(data=codes[:, 0] << 4 | codes[:, 1], quant_state=state))
+            )
         return cls(parts)
 
     def times_with(self, x: torch.Tensor, more: torch.Tensor) -> torch.Tensor:
@@ -158,3 +173,38 @@ class Nf4:
         numbers = (self._packed, self._scales, self._codes, 0 if more is None else more, room.at)
         open_team().do(expanded, *sizes, *numbers)
         return room
+
+
+def expanded_exactly(weight: Any) -> torch.Tensor:
+    """The numbers that NF4 weights stand for, (out, in) in float32."""
+    scales = _scales(weight.quant_state).repeat_interleave(BLOCK, dim=1)
+    return torch.tensor(CODES)[_codes(weight).int()] * scales
+
+
+def _codes(weight: Any) -> torch.Tensor:
+    """The codes of weights, of which bitsandbytes has two in a byte, (out, in), uint8."""
+    both = weight.data.reshape(-1)
+    return torch.stack([both >> 4, both & 15], dim=1).view(weight.quant_state.shape)
+
+
+def _scales(state: Any) -> torch.Tensor:
+    """(out, in / 64)."""
+    return state.absmax.view(state.shape[0], state.shape[1] // BLOCK)  # type: ignore[no-any-return]
+
+
+def _packed(codes: torch.Tensor) -> torch.Tensor:
+    """Codes (out, in) in the kernel's order, (out, in / 2).
+
+    Two inputs of 32 outputs are 32 bytes, which have the codes of the last 16 outputs above those of the first.
+    """
+    rows, columns = codes.shape
+    together = codes.view(rows // SIDE, SIDE, columns // 2, 2).transpose(1, 2).reshape(-1, 2, SIDE)
+    return (together[:, 0] | together[:, 1] << 4).view(rows, columns // 2)
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    """bitsandbytes' kernels for processors, without what the package imports. Raises OSError where they are not."""
+    found = importlib.util.find_spec("bitsandbytes")
+    folder = next(iter(found.submodule_search_locations or ()), "") if found else ""
+    return ctypes.CDLL(str(Path(folder) / "libbitsandbytes_cpu.so"))
