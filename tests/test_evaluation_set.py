@@ -50,7 +50,7 @@ def trained_questions() -> set[str]:
     for article in read_facts(SERVICE / "facts"):
         found.update(ask for fact in article.facts for ask in fact.asks)
         found.update(turn for turns in article.follow_ups for turn in turns[::2])
-        found.update(article.unknown)
+        found.update((*article.unknown, *article.near_misses))
     for path in (SERVICE / "data").glob("*.jsonl"):
         for line in path.read_text(encoding="utf-8").splitlines():
             found.update(turn["content"] for turn in json.loads(line)["messages"] if turn["role"] == "user")

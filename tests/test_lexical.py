@@ -37,3 +37,14 @@ def test_one_like_another_finds_the_same_as_one_by_itself() -> None:
     assert like.search("fees", 3) == alone.search("fees", 3)
     assert like.search("lamp", 3) == []
     assert first.search("lamp", 3)
+
+
+def test_the_share_of_words_that_stand_in_no_text_weighs_the_rare_ones_most() -> None:
+    index = LexicalIndex(["the fee for a late bill", "late trains", "late again", "a bill"])
+    assert index.unseen("late fees", [0]) == 0.0
+    assert 0.5 < index.unseen("late fee", [1]) < 1.0
+    assert index.unseen("late trombone", [0, 1]) > index.unseen("late trains", [0, 2])
+    assert index.unseen("trombone", range(4)) == 1.0
+    assert index.unseen("fee", []) == 1.0
+    assert index.unseen("of the", [0]) == 0.0
+    assert LexicalIndex([]).unseen("fee", []) == 0.0

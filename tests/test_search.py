@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +17,15 @@ from retrieval_fakes import FakeEmbedder
 from switchboard.progress import quietly
 from switchboard.retrieval.embedding import Vectors, embedded_text
 from switchboard.retrieval.focus import parts_of
-from switchboard.retrieval.judge import Judge
-from switchboard.retrieval.search import Searcher, reciprocal_rank_fusion, search_among, search_passages, threshold_for
+from switchboard.retrieval.judge import JUDGE_FILE, Judge, read_judge
+from switchboard.retrieval.search import (
+    Searcher,
+    best_documents,
+    reciprocal_rank_fusion,
+    search_among,
+    search_passages,
+    threshold_for,
+)
 from switchboard.retrieval.store import PassageStore
 from switchboard.types import Passage
 
@@ -200,9 +209,26 @@ def test_what_was_found_elsewhere_is_ordered_as_a_search_orders_it() -> None:
 
 
 def test_a_judge_weighs_what_it_is_given() -> None:
-    judge = Judge((1.0, 2.0, 3.0), (1.0, 0.0, 2.0, -2.0, 0.5), (0.5, 0.0, 0.0))
+    judge = Judge((1.0, 2.0, 3.0), (1.0, 0.0, 2.0, -2.0, -1.0, 0.5), (0.5, 0.0, 0.0))
     assert judge.odds(1.0, 0.5, 0.25) == pytest.approx(2.75)
-    assert judge.coverage(0.0, 0.9, 0.0, 0.0) == pytest.approx(0.5)  # no known questions
-    assert judge.coverage(0.0, 0.9, 0.5, 0.0) == pytest.approx(0.5)  # none that nothing answers
-    assert judge.coverage(0.0, 0.9, 0.5, 0.75) == pytest.approx(0.5)
-    assert judge.coverage(0.0, 0.9, 0.9, 0.1) > judge.coverage(0.0, 0.9, 0.5, 0.4)
+    assert judge.coverage(0.0, 0.9, 0.0, 0.0, 0.7) == pytest.approx(0.5)  # no known questions
+    assert judge.coverage(0.0, 0.9, 0.5, 0.0, 0.7) == pytest.approx(0.5)  # none that nothing answers
+    assert judge.coverage(0.0, 0.9, 0.5, 0.75, 0.0) == pytest.approx(0.5)
+    assert judge.coverage(0.0, 0.9, 0.5, 0.25, 1.0) == pytest.approx(0.5)
+    assert judge.coverage(0.0, 0.9, 0.9, 0.1, 0.5) > judge.coverage(0.0, 0.9, 0.5, 0.4, 0.5)
+
+
+def test_a_judge_with_other_weights_is_refused(tmp_path: Path) -> None:
+    weights = asdict(Judge())
+    (tmp_path / JUDGE_FILE).write_text(json.dumps(weights))
+    assert read_judge(tmp_path) == Judge()
+    (tmp_path / JUDGE_FILE).write_text(json.dumps({**weights, "question": [1.0, 0.0, 0.0, 0.0, 0.0]}))
+    with pytest.raises(ValueError, match="other weights"):
+        read_judge(tmp_path)
+
+
+def test_the_best_documents_are_those_with_the_best_parts() -> None:
+    passages = [Passage(f"{n // 2}.md", "", "", f"{n}", n, n + 1) for n in range(10)]
+    scores = {(passage.id, 0): float(n % 7) for n, passage in enumerate(passages)}
+    assert best_documents(passages, scores) == ["3.md", "2.md", "1.md"]
+    assert best_documents(passages, {}) == []

@@ -107,7 +107,9 @@ class KnowledgeIndex:
         self._by_id = {passage.id: passage for passage in passages}
         like = self._origin.searcher if self._origin else None
         texts = [embedded_text(p) for p in passages]
-        self.searcher: Searcher = Searcher(embedder, store, list(self._by_id), texts, asked, like)
+        self.searcher: Searcher = Searcher(
+            embedder, store, list(self._by_id), texts, asked, like, [p.source for p in passages]
+        )
         self._asked = asked
         self._reranker = reranker
         self._parts = parts or PartVectors(embedder)

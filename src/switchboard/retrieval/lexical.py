@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import bm25s
 import numpy as np
@@ -26,6 +27,7 @@ class LexicalIndex:
         self._words: dict[str, list[str]] = {text: words for text, words in known.items() if text in wanted}
         if new := [text for text in wanted if text not in self._words]:
             self._words.update(zip(new, self._tokens(new), strict=True))
+        self._texts = tuple(texts)
         tokens = [self._words[text] for text in texts]
         self._bm25 = bm25s.BM25(method="lucene", k1=K1, b=B)
         self._empty = not any(tokens)
@@ -44,6 +46,20 @@ class LexicalIndex:
         good = np.flatnonzero(scores >= max(least, np.finfo(scores.dtype).tiny))
         best = good[np.argsort(-scores[good], kind="stable")][:n]
         return [(int(number), float(scores[number])) for number in best]
+
+    def unseen(self, query: str, numbers: Iterable[int]) -> float:
+        """The share, 0 to 1, of the query's words that stand in none of these texts, each weighing its IDF."""
+        words = set() if self._empty else set(self._tokens([query])[0])
+        weights = {word: self._idf(word) for word in words}
+        missing = words.difference(*(self._words[self._texts[number]] for number in numbers))
+        return sum(weights[word] for word in missing) / sum(weights.values()) if words else 0.0
+
+    def _idf(self, word: str) -> float:
+        """How rare a word is: the logarithm that its BM25 score has (Lucene's)."""
+        number = self._bm25.vocab_dict.get(word)
+        ends = self._bm25.scores["indptr"]
+        texts = 0 if number is None else int(ends[number + 1] - ends[number])
+        return math.log(1 + (len(self._texts) - texts + 0.5) / (texts + 0.5))
 
     def _tokens(self, texts: list[str]) -> list[list[str]]:
         with self._stemmer_lock:

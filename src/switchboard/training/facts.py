@@ -10,6 +10,10 @@
     follow_ups:
       - ["How much is the bundle discount?", "It takes £5 a month off.", "and my mobile data?", "It is doubled."]
     unknown: ["Does the bundle discount cover a landline?"]
+    near_misses: ["Can two flatmates share one bundle discount?"]
+
+What is `unknown` nothing answers, nor the `near_misses`, from which the reranker alone learns: as known questions they
+tell nothing that the others do not.
 
 An adapter that answers from memory needs a fact often and differently worded; a model this small has to see it about
 fifteen times.
@@ -28,7 +32,7 @@ import yaml
 from switchboard.errors import TrainingDataError, first_line
 from switchboard.prompts import SERVICE_DECLINE
 
-WORDINGS = (0, 3, 4, 7, 8)
+WORDINGS = (0, 1, 2, 3, 4, 6, 7, 8, 9, 10)
 """Which of a fact's wordings become known questions, counted from 0; see known_questions.py."""
 GREETINGS = (
     "Hi, ",
@@ -63,6 +67,7 @@ class Article:
     facts: tuple[Fact, ...]
     follow_ups: tuple[tuple[str, ...], ...]
     unknown: tuple[str, ...]
+    near_misses: tuple[str, ...] = ()
 
 
 def read_facts(folder: Path) -> list[Article]:
@@ -79,6 +84,7 @@ def read_facts(folder: Path) -> list[Article]:
                     tuple(Fact(name, tuple(f["asks"]), tuple(f["says"])) for f in value["facts"]),
                     tuple(tuple(turns) for turns in value.get("follow_ups", [])),
                     tuple(value.get("unknown", [])),
+                    tuple(value.get("near_misses", [])),
                 )
             )
         except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
