@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,11 @@ from switchboard.generation.adapters import Adapters
 from switchboard.generation.local import LocalGenerator
 from switchboard.generation.model import LoadedModel
 from switchboard.generation.replies import BEAMS, REPLIES_FILE, Replies, choose, measure_priors, read_replies
+from switchboard.generation.taught_words import TaughtWords
 from switchboard.prompts import SERVICE_DECLINE
 from switchboard.training.calibrate_replies import margin_for
 from switchboard.training.data import Record
-from switchboard.training.taught_replies import TAUGHT, taught_replies, write_replies
+from switchboard.training.taught_replies import TAUGHT, taught_replies, taught_words, write_replies
 from switchboard.types import GenerationSettings, Grounding, Message, Passage
 from training_fakes import tiny_llama, tiny_tokenizer
 
@@ -143,9 +145,51 @@ def test_an_adapter_brings_what_it_was_taught_several_times(tmp_path: Path) -> N
     assert (len(found.tokens), found.margin) == (1, 2.5)
 
 
+TAUGHT_WORDS = TaughtWords(4.0, (0, 0, 1, -1, 1), (frozenset({"late", "fee"}), frozenset({"late", "lamp", "red"})))
+
+
+def test_words_that_a_replys_article_lacks_speak_against_it_the_more_the_rarer_they_are() -> None:
+    assert TAUGHT_WORDS.against("Late fees?", 0) == 0.0
+    assert TAUGHT_WORDS.against("Trombone?", 1) == 4.0
+    assert 0.0 < TAUGHT_WORDS.against("late fee", 2) < TAUGHT_WORDS.against("fee trombone late", 2) < 4.0
+    assert TAUGHT_WORDS.against("a fee for a lamp", 2) > TAUGHT_WORDS.against("is late red", 2) == 0.0
+    assert TAUGHT_WORDS.against("Trombone?", 3) == 0.0  # small talk is of no article
+    assert TAUGHT_WORDS.against("of the", 0) == 0.0
+
+
+def test_an_adapter_declines_what_has_other_words_than_it_was_taught(model: LlamaForCausalLM) -> None:
+    tokenizer = tiny_tokenizer()
+    words = TaughtWords(1e9, (0,) * len(TEXTS), (frozenset({"fee"}),))
+    generator = engine(model, Replies.of(TEXTS, DECLINE, 1e8, tokenizer, taught=words))
+    assert say(generator, "The fee?") in TEXTS
+    assert say(generator, "The trombone?") == DECLINE
+    assert say(generator, "The trombone?", "The fee?") in TEXTS
+
+
+def test_the_words_are_those_of_an_articles_records(tmp_path: Path) -> None:
+    told = [replace(record(f"Late {n}?", "It costs £5."), article="fees") for n in range(TAUGHT)]
+    told.append(replace(record("Trombones?", SERVICE_DECLINE), article="fees"))
+    made = taught_words([*told, record("Hello lamp", "Good day.")], ["Good day.", "It costs £5."])
+    assert (made["groups"], made["words"]) == ([-1, 0], ["cost late"])
+    assert taught_words([record("Hello", "Good day.")], ["Good day."]) == {}
+    write_replies(told, tmp_path, tmp_path)
+    found = read_replies(tmp_path, tiny_tokenizer())
+    assert found is not None
+    assert found.taught is not None
+    assert found.taught.against("trombone", 0) == found.taught.weight > 0.0
+
+
 def test_an_adapter_whose_replies_cannot_be_read_is_refused(tmp_path: Path) -> None:
     assert read_replies(tmp_path, tiny_tokenizer()) is None
-    rows = ('"replies": []', '"replies": ["a", "a"]', '"replies": ["a", "b"], "priors": [1.0]')
+    rows = (
+        '"replies": []',
+        '"replies": ["a", "a"]',
+        '"replies": ["a", "b"], "priors": [1.0]',
+        '"replies": ["a"], "words": ["x"], "groups": [0, 0], "unseen": 1',
+        '"replies": ["a"], "words": ["x"], "groups": [1], "unseen": 1',
+        '"replies": ["a"], "words": ["x"], "groups": [0]',
+        '"replies": ["a"], "words": 3, "groups": [0], "unseen": 1',
+    )
     for text in ("{", "[]", *(f'{{"decline": "No.", "margin": 0, {row}}}' for row in rows)):
         (tmp_path / REPLIES_FILE).write_text(text, encoding="utf-8")
         with pytest.raises(AdapterError, match=r"no readable replies\.json .* Restore the file"):

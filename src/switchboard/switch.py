@@ -136,7 +136,7 @@ class Switchboard:
             return Turn(answer, prompt, adapter, grounding)
         if chosen.searches or not adapter or not quoting or talk:
             return Turn(answer, prompt, adapter)
-        return Turn(answer, prompt, adapter, Grounding(asked=_asked(prompt)))
+        return Turn(answer, prompt, adapter, Grounding(asked=asked_apart(prompt)))
 
     def _generated(self, turn: Turn, tokens: Iterator[Token], began: float) -> Iterator[Answer]:
         """Grow the turn's answer by its tokens and finish it."""
@@ -181,7 +181,7 @@ class Switchboard:
         yield finished(replace(turn, answer=answer), text, metrics)
 
 
-def _asked(prompt: Sequence[Message]) -> tuple[tuple[Message, ...], ...]:
+def asked_apart(prompt: Sequence[Message]) -> tuple[tuple[Message, ...], ...]:
     """The prompt once for each thing that its question asks."""
     *before, question = prompt
     parts = [f"{p.context} {p.question}".strip() for p in sub_questions(question.content)] or [question.content]

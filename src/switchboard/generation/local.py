@@ -271,7 +271,8 @@ class LocalGenerator:
         """A reply, and the token that counts as its tokens do."""
         ids = self.encode(prompt)
         logits, cache, reused = compute(self._read, ids, self._message_ends(prompt, ids), adapter)
-        return compute(choose, self._model, replies, logits, cache), Token("", len(ids), reused)
+        choice = compute(choose, self._model, replies, logits, cache)
+        return choice.asked(prompt[-1].content, replies), Token("", len(ids), reused)
 
     def _replying(self, replies: Replies, asked: Sequence[Sequence[Message]], adapter: str | None) -> Iterator[Token]:
         """What the adapter was taught to reply to each thing asked; it declines where it would decline them all."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ import torch
 from switchboard.errors import AdapterError
 from switchboard.generation.decline import unreadable
 from switchboard.generation.fast.states import States
+from switchboard.generation.taught_words import TaughtWords, read_words
 
 if TYPE_CHECKING:
     from transformers import DynamicCache
@@ -52,7 +53,8 @@ class Replies:
 
     `tokens` are the replies, each with the token that ends it. Where the sentence that declines, `decline`, is likelier
     than the likeliest reply by more than `margin`, a natural logarithm, the answer is that sentence. `priors` are the
-    replies' log probabilities after NEUTRAL, which says nothing of what they answer.
+    replies' log probabilities after NEUTRAL, which says nothing of what they answer. The words for which they were
+    `taught` speak against a reply to a question that has others.
     """
 
     tokens: tuple[tuple[int, ...], ...]
@@ -60,10 +62,17 @@ class Replies:
     margin: float
     tree: Node
     priors: tuple[float, ...]
+    taught: TaughtWords | None = None
 
     @classmethod
     def of(
-        cls, replies: Sequence[str], decline: str, margin: float, tokenizer: Any, priors: Sequence[float] = ()
+        cls,
+        replies: Sequence[str],
+        decline: str,
+        margin: float,
+        tokenizer: Any,
+        priors: Sequence[float] = (),
+        taught: TaughtWords | None = None,
     ) -> Replies:
         """Make the tree of the replies' texts, which are all different."""
         end = int(tokenizer.eos_token_id)
@@ -79,16 +88,22 @@ class Replies:
             for token in row:
                 node = node.following.setdefault(token, Node())
                 node.replies.append(number)
-        return cls(rows, ids(decline), margin, tree, tuple(priors) or (0.0,) * len(rows))
+        return cls(rows, ids(decline), margin, tree, tuple(priors) or (0.0,) * len(rows), taught)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The chosen reply's tokens, without the one that ends it, and how many natural logarithms likelier it is that the
-    adapter declines."""
+    """The chosen reply's tokens, without the one that ends it, how many natural logarithms likelier it is that the
+    adapter declines, and the reply's number."""
 
     tokens: tuple[int, ...]
     decline: float
+    reply: int
+
+    def asked(self, question: str, replies: Replies) -> Choice:
+        """The same with what the question's words say against it."""
+        against = replies.taught.against(question, self.reply) if replies.taught else 0.0
+        return replace(self, decline=self.decline + against)
 
 
 def read_replies(adapter: Path, tokenizer: Any) -> Replies | None:
@@ -99,7 +114,8 @@ def read_replies(adapter: Path, tokenizer: Any) -> Replies | None:
         likely = [float(value) for value in row.get("priors", [])]
         if not replies or len(set(replies)) < len(replies) or (likely and len(likely) != len(replies)):
             raise ValueError("replies are missing or there twice, or their priors are not theirs")
-        return Replies.of(replies, str(row["decline"]), float(row["margin"]), tokenizer, likely)
+        taught = read_words(row, len(replies))
+        return Replies.of(replies, str(row["decline"]), float(row["margin"]), tokenizer, likely, taught)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -159,7 +175,7 @@ def choose(model: Any, replies: Replies, logits: torch.Tensor, cache: DynamicCac
         states.batch_select_indices(torch.tensor([row], device=logits.device))
         found[row] = score + _rest(model, [whole[row][len(written) - 1 :]], states)[0]
     best = max(found, key=lambda row: found[row] - owed[row])
-    return Choice(whole[best][:-1], declining - found[best])
+    return Choice(whole[best][:-1], declining - found[best], beams[best][2].replies[0])
 
 
 def _score(row: Any) -> float:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Iterable, Sequence
 
 import bm25s
 import numpy as np
-import Stemmer
+
+from switchboard.words import stems
 
 K1 = 0.9
 B = 0.4
@@ -20,13 +20,11 @@ class LexicalIndex:
 
     def __init__(self, texts: Sequence[str], like: LexicalIndex | None = None) -> None:
         """`like` has most of these texts too: their words are taken from there, in half the time and no memory."""
-        self._stemmer = Stemmer.Stemmer("porter")
-        self._stemmer_lock = threading.Lock()  # A stemmer keeps a cache in itself.
         wanted = set(texts)
         known = like._words if like else {}
         self._words: dict[str, list[str]] = {text: words for text, words in known.items() if text in wanted}
         if new := [text for text in wanted if text not in self._words]:
-            self._words.update(zip(new, self._tokens(new), strict=True))
+            self._words.update(zip(new, stems(new), strict=True))
         self._texts = tuple(texts)
         tokens = [self._words[text] for text in texts]
         self._bm25 = bm25s.BM25(method="lucene", k1=K1, b=B)
@@ -36,7 +34,7 @@ class LexicalIndex:
 
     def search(self, query: str, n: int) -> list[tuple[int, float]]:
         """The numbers and BM25 scores of at most n texts that share a word with the query, best first."""
-        tokens = [] if self._empty else self._tokens([query])[0]
+        tokens = [] if self._empty else stems([query])[0]
         known = [token for token in tokens if token in self._bm25.vocab_dict]
         if not known:
             return []
@@ -49,7 +47,7 @@ class LexicalIndex:
 
     def unseen(self, query: str, numbers: Iterable[int]) -> float:
         """The share, 0 to 1, of the query's words that stand in none of these texts, each weighing its IDF."""
-        words = set() if self._empty else set(self._tokens([query])[0])
+        words = set() if self._empty else set(stems([query])[0])
         weights = {word: self._idf(word) for word in words}
         missing = words.difference(*(self._words[self._texts[number]] for number in numbers))
         return sum(weights[word] for word in missing) / sum(weights.values()) if words else 0.0
@@ -60,10 +58,3 @@ class LexicalIndex:
         ends = self._bm25.scores["indptr"]
         texts = 0 if number is None else int(ends[number + 1] - ends[number])
         return math.log(1 + (len(self._texts) - texts + 0.5) / (texts + 0.5))
-
-    def _tokens(self, texts: list[str]) -> list[list[str]]:
-        with self._stemmer_lock:
-            tokens: list[list[str]] = bm25s.tokenize(
-                texts, stopwords="en", stemmer=self._stemmer, return_ids=False, show_progress=False
-            )
-        return tokens

@@ -23,8 +23,9 @@ from switchboard.generation.replies import NEUTRAL, REPLIES_FILE
 from switchboard.progress import to_stderr
 from switchboard.prompts import PROMPT_TOKENS, build_prompt
 from switchboard.settings import Settings
+from switchboard.switch import asked_apart
 from switchboard.training.calibrate_decline import share_above
-from switchboard.training.taught_replies import write_file
+from switchboard.training.taught_replies import LISTS, write_file
 from switchboard.types import Answer, Message
 
 WRONGLY = 0.1
@@ -62,11 +63,11 @@ def main() -> None:
     right = asked = 0
     questions = [q for q in read_questions(path) if (q.answerable and not q.changed) or q.decline]
     for number, question in enumerate(tqdm(questions, unit="question", file=sys.stderr)):
-        (choice,) = generator.choices([prompt(question.messages)], name)
-        halves[number % 2][question.answerable].append(choice.decline)
+        choices = generator.choices(asked_apart(prompt(question.messages)), name)  # it declines where it declines all
+        halves[number % 2][question.answerable].append(min(choice.decline for choice in choices))
         if question.answerable:
             asked += 1
-            answer = Answer("fine-tuned", text=generator.text(choice.tokens))
+            answer = Answer("fine-tuned", text=" ".join(generator.text(choice.tokens) for choice in choices))
             right += score(question, answer).all_facts
     margin = round(margin_for(halves[0][True]), 2)
     row["margin"] = margin
@@ -74,7 +75,7 @@ def main() -> None:
     row["answerable_declined"] = round(share_above(halves[1][True], margin), 3)
     row["unanswerable_declined"] = round(share_above(halves[1][False], margin), 3)
     write_file(file, row)
-    said = {key: value for key, value in row.items() if key not in {"replies", "priors"}}
+    said = {key: value for key, value in row.items() if key not in LISTS}
     to_stderr(json.dumps({**said, "right_replies": round(right / max(1, asked), 3)}))
 
 

@@ -3,9 +3,10 @@
 A line of a data file is one example:
 
     {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}],
-     "passages": [{"title": "...", "heading": "...", "text": "..."}]}
+     "passages": [{"title": "...", "heading": "...", "text": "..."}], "article": "..."}
 
-`passages` are optional and belong to the last question, the only one that ever has passages in the app.
+`passages` are optional and belong to the last question, the only one that ever has passages in the app. So is
+`article`, which names what the example is about: see generation/taught_words.py for what it is good for.
 """
 
 from __future__ import annotations
@@ -28,11 +29,13 @@ _MOST_SHOWN = 5
 
 @dataclass(frozen=True)
 class Record:
-    """One checked example: `messages` end with an answer; `where` is its file and line, for messages."""
+    """One checked example: `messages` end with an answer; `where` is its file and line, for messages. `article` names
+    what it is about, where that is known."""
 
     messages: tuple[Message, ...]
     passages: tuple[Passage, ...]
     where: str
+    article: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,8 @@ def parse_record(value: Any, where: str) -> Record:
             raise ValueError(f"wrong role order: turn {number + 1} is '{turn.role}' where '{expected}' must be")
     if len(turns) % 2 or not turns:
         raise ValueError("wrong role order: the last message must be the assistant's")
-    return Record(messages, tuple(_passage(p, n) for n, p in enumerate(value.get("passages") or [], 1)), where)
+    passages = tuple(_passage(p, n) for n, p in enumerate(value.get("passages") or [], 1))
+    return Record(messages, passages, where, str(value.get("article") or ""))
 
 
 def render(record: Record, company: str) -> list[Message]:
