@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-# Here and not where it is used: two threads that import transformers at the same time find half of it.
+# Here, as build.py imports it before it begins to load in two threads: two that import transformers at the same time
+# find half of it.
 from transformers import PreTrainedTokenizerFast
 
 

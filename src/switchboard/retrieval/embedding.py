@@ -18,7 +18,6 @@ from switchboard.compute import compute
 from switchboard.errors import ModelError, first_line
 from switchboard.files import sha256_of
 from switchboard.progress import Report
-from switchboard.tokenizer import read_tokenizer
 from switchboard.types import Passage
 
 Vectors = NDArray[np.float32]
@@ -79,7 +78,9 @@ class _Bert:
     """
 
     def __init__(self, folder: Path) -> None:
-        from switchboard.retrieval.packed_bert import read_bert  # noqa: PLC0415  (PyTorch: seconds)
+        # PyTorch and transformers take seconds, and the page imports this.
+        from switchboard.retrieval.packed_bert import read_bert  # noqa: PLC0415
+        from switchboard.tokenizer import read_tokenizer  # noqa: PLC0415
 
         def read(name: str) -> Any:
             return json.loads((folder / name).read_text(encoding="utf-8"))
