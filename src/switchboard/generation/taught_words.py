@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from switchboard.words import stems
+from switchboard.words import missing, stems
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,9 @@ class TaughtWords:
     def against(self, question: str, reply: int) -> float:
         """What missing words say against a reply, given by its number: from 0 to `weight`."""
         group = self.groups[reply]
-        asked = set(stems([question])[0]) if group >= 0 else set()
-        weights = {word: self._rarity(word) for word in asked}
-        missing = asked - self.words[group]
-        return self.weight * sum(weights[word] for word in missing) / sum(weights.values()) if missing else 0.0
+        if group < 0:
+            return 0.0
+        return self.weight * missing(set(stems([question])[0]), self.words[group], self._rarity)
 
     @cached_property
     def _groups_with(self) -> Mapping[str, int]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import bm25s
 import numpy as np
 
-from switchboard.words import stems
+from switchboard.words import missing, stems
 
 K1 = 0.9
 B = 0.4
@@ -48,9 +48,7 @@ class LexicalIndex:
     def unseen(self, query: str, numbers: Iterable[int]) -> float:
         """The share, 0 to 1, of the query's words that stand in none of these texts, each weighing its IDF."""
         words = set() if self._empty else set(stems([query])[0])
-        weights = {word: self._idf(word) for word in words}
-        missing = words.difference(*(self._words[self._texts[number]] for number in numbers))
-        return sum(weights[word] for word in missing) / sum(weights.values()) if words else 0.0
+        return missing(words, set().union(*(self._words[self._texts[number]] for number in numbers)), self._idf)
 
     def _idf(self, word: str) -> float:
         """How rare a word is: the logarithm that its BM25 score has (Lucene's)."""
