@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -32,24 +32,23 @@ class Lora:
 
     def add_to(self, out: torch.Tensor, x: torch.Tensor) -> None:
         """Add to `out` (rows, out of all) what the adapter makes of `x` (rows, in)."""
-        rank = len(self.up)
         read = functional.linear(x, self.down)
-        start = 0
-        for number, size in enumerate(self.sizes):
-            end = start + size
-            out[:, start:end].addmm_(read[:, number * rank : (number + 1) * rank], self.up[:, start:end])
-            start = end
+        for ranks, outputs in self._modules():
+            out[:, outputs].addmm_(read[:, ranks], self.up[:, outputs])
 
     def whole(self) -> torch.Tensor:
         """What the adapter adds to the weights of all modules, (in, out of all)."""
-        rank = len(self.up)
         made = torch.empty(self.down.shape[1], self.up.shape[1], dtype=self.up.dtype)
-        start = 0
-        for number, size in enumerate(self.sizes):
-            end = start + size
-            made[:, start:end] = self.down[number * rank : (number + 1) * rank].t() @ self.up[:, start:end]
-            start = end
+        for ranks, outputs in self._modules():
+            made[:, outputs] = self.down[ranks].t() @ self.up[:, outputs]
         return made
+
+    def _modules(self) -> Iterator[tuple[slice, slice]]:
+        """Each module's part of the ranks of all, and of the outputs."""
+        rank, start = len(self.up), 0
+        for number, size in enumerate(self.sizes):
+            yield slice(number * rank, (number + 1) * rank), slice(start, start + size)
+            start += size
 
 
 def lora_of(modules: Sequence[Any], name: str, dtype: torch.dtype) -> Lora | None:

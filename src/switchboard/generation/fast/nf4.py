@@ -28,6 +28,7 @@ MANY = 20
 whole model of 135 million weights; expanding them takes 7.5 ms, and the product 10."""
 _AT_ONCE = 4096
 _LEAST = 1e-30
+"""What a block of zeros is divided by."""
 CODES = (
     -1.0,
     -0.6961928009986877,
@@ -144,18 +145,16 @@ class Nf4:
     def of(cls, weight: torch.Tensor) -> Nf4:
         """The NF4 numbers nearest to a dense matrix. Raises ValueError for some shapes."""
         parts = []
+        borders = torch.tensor([(one + other) / 2 for one, other in itertools.pairwise(CODES)])
         for some in torch.split(weight, _AT_ONCE):  # sorting numbers takes many times their memory
             if some.shape[1] % BLOCK:
                 raise ValueError("the kernel does not know this shape")
             blocks = some.reshape(-1, BLOCK).float()
             absmax = blocks.abs().amax(1)
-            borders = torch.tensor([(one + other) / 2 for one, other in itertools.pairwise(CODES)])
             codes = torch.bucketize(blocks / absmax.clamp(min=_LEAST)[:, None], borders, out_int32=True).to(torch.uint8)
-            codes = codes.view(-1, 2)
+            first, second = codes.view(-1, 2).t()
             state = SimpleNamespace(quant_type="nf4", blocksize=BLOCK, nested=False, shape=some.shape, absmax=absmax)
-            parts.append(
-                SimpleNamespace(weight=SimpleNamespace(data=codes[:, 0] << 4 | codes[:, 1], quant_state=state))
-            )
+            parts.append(SimpleNamespace(weight=SimpleNamespace(data=first << 4 | second, quant_state=state)))
         return cls(parts)
 
     def times_with(self, x: torch.Tensor, more: torch.Tensor) -> torch.Tensor:
