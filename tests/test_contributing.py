@@ -13,7 +13,7 @@ import pytest
 
 from fakes import EXIT, FIBRE, FakeGenerator, FakeRetriever
 from switchboard.errors import KnowledgeError
-from switchboard.generation.adapters import WEIGHTS
+from switchboard.lora_files import WEIGHTS
 from switchboard.modes import MODES, Mode
 from switchboard.retrieval import conversion, documents
 from switchboard.settings import ROOT, Settings

@@ -18,10 +18,11 @@ from transformers import LlamaForCausalLM
 
 from switchboard.build import load_generator
 from switchboard.errors import ModelError
-from switchboard.generation.adapters import CONFIG, WEIGHTS, load_adapters
+from switchboard.generation.adapters import load_adapters
 from switchboard.generation.fast.llama import fast_version
 from switchboard.generation.local import LocalGenerator
 from switchboard.generation.model import load_model, same_base
+from switchboard.lora_files import CONFIG, WEIGHTS
 from switchboard.progress import quietly
 from switchboard.settings import Settings
 from switchboard.types import Grounding, Message, Quote

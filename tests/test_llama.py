@@ -17,11 +17,12 @@ from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, Qwen2Confi
 
 from switchboard.bench.same import compare
 from switchboard.build import load_generator
-from switchboard.generation.adapters import WEIGHTS, Adapters, load_adapters, wearing
+from switchboard.generation.adapters import Adapters, load_adapters, wearing
 from switchboard.generation.fast.llama import FastLlama, fast_version
 from switchboard.generation.fast.states import States
 from switchboard.generation.fast.stored import Stored
 from switchboard.generation.model import LoadedModel, load_model
+from switchboard.lora_files import WEIGHTS
 from switchboard.progress import quietly
 from switchboard.settings import Settings
 from tiny_model import SHAPE, conversation, make_adapter

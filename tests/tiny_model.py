@@ -11,7 +11,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaForCausalLM
 
-from switchboard.generation.adapters import CONFIG
+from switchboard.lora_files import CONFIG
 from switchboard.settings import Settings
 from switchboard.types import GenerationSettings, Message
 

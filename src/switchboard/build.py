@@ -21,6 +21,7 @@ from switchboard.generation.fast.llama import FastLlama, fast_version
 from switchboard.generation.fast.stored import Stored
 from switchboard.generation.local import LocalGenerator
 from switchboard.generation.model import LoadedModel, load_model
+from switchboard.lora_files import for_an_embedder
 from switchboard.memory import few_arenas, give_back
 from switchboard.modes import ABLATION, MODES
 from switchboard.progress import Report
@@ -28,7 +29,7 @@ from switchboard.prompts import system_prompt
 from switchboard.retrieval.embedding import PACKAGED, SentenceEmbedder, open_embedder
 from switchboard.retrieval.index import KnowledgeIndex, name_of
 from switchboard.retrieval.knowledge import Knowledge
-from switchboard.retrieval.reranker import RERANKER, CrossEncoder, is_reranker
+from switchboard.retrieval.reranker import RERANKER, CrossEncoder
 from switchboard.retrieval.server import ChromaServer
 from switchboard.retrieval.shared import SharedDocuments
 from switchboard.settings import Settings
@@ -212,7 +213,7 @@ def open_index(settings: Settings, report: Report) -> KnowledgeIndex:
 def open_reranker(settings: Settings, embedder: SentenceEmbedder, report: Report) -> CrossEncoder | None:
     """The reranker that belongs to the embedder; None where there is none, or where a threshold was asked for."""
     folder = settings.adapters / RERANKER
-    if settings.threshold is not None or settings.embedder != PACKAGED or not is_reranker(folder):
+    if settings.threshold is not None or settings.embedder != PACKAGED or not for_an_embedder(folder):
         return None
     try:
         return CrossEncoder(embedder.folder, folder)

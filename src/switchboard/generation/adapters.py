@@ -17,9 +17,7 @@ from switchboard.generation.decline import read_threshold
 from switchboard.generation.fast.stored import Stored
 from switchboard.generation.model import LoadedModel, same_base
 from switchboard.generation.replies import Replies, read_replies
-
-WEIGHTS = "adapter_model.safetensors"
-CONFIG = "adapter_config.json"
+from switchboard.lora_files import CONFIG, WEIGHTS, for_an_embedder
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ def load_adapters(base: LoadedModel, folder: Path, wanted: Collection[str] = ())
     refused = {name: _missing(name) for name in wanted if not (folder / name / CONFIG).is_file()}
     thresholds: dict[str, float | None] = {}
     replies: dict[str, Replies | None] = {}
-    for path in sorted(p.parent for p in folder.glob(f"*/{CONFIG}") if not _of_an_embedder(p)):
+    for path in sorted(p.parent for p in folder.glob(f"*/{CONFIG}") if not for_an_embedder(p.parent)):
         try:
             check_adapter(path, base.identity)
             _check_tensors(path, base.model if not loaded else model.get_base_model())
@@ -75,14 +73,6 @@ def wearing(model: Any, adapter: str | None) -> AbstractContextManager[object]:
         return off
     model.set_adapter(adapter)
     return nullcontext()
-
-
-def _of_an_embedder(config: Path) -> bool:
-    """Whether an adapter is one for an embedder, such as the reranker."""
-    try:
-        return bool(json.loads(config.read_text(encoding="utf-8"))["task_type"] == "FEATURE_EXTRACTION")
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
 
 
 def check_adapter(path: Path, identity: str) -> None:

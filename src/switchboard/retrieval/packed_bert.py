@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch.nn import functional
 
+from switchboard.lora_files import read_lora
+
 _FAR = -1e30
 """What is added to a score that must not count."""
 _ROUNDED, _LONGEST_ROUNDED = 32, 8
 """All tokens together, and those of the longest text, are made a multiple of so many by a text that nobody looks at:
 PyTorch's bfloat16 products keep a program for each shape that they have met."""
 _ATTENTION, _PARTS = "attention.self", ("query", "key", "value")
-_LORA = "base_model.model."
 
 
 class _Layer:
@@ -118,21 +119,8 @@ def read_bert(folder: Path, adapter: Path | None = None, dtype: torch.dtype = to
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     tensors = {name.removeprefix("bert."): t for name, t in load_file(folder / "model.safetensors").items()}
     if adapter:
-        _add_lora(tensors, adapter)
+        lora = read_lora(adapter)
+        for name, (down, up) in lora.matrices.items():
+            tensors[f"{name}.weight"] = tensors[f"{name}.weight"].float() + up @ down * lora.scaling
     # As copies, so that nothing of the file stays mapped.
     return PackedBert(config, {name: t.to(dtype, copy=True) for name, t in tensors.items() if t.is_floating_point()})
-
-
-def _add_lora(tensors: dict[str, torch.Tensor], adapter: Path) -> None:
-    """Add what an adapter adds to the weights."""
-    config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
-    if config.get("use_dora") or config.get("use_rslora") or config.get("rank_pattern") or config.get("alpha_pattern"):
-        raise ValueError("it is another kind of adapter than LoRA of one rank")
-    matrices = {
-        name.removeprefix(_LORA): t.float() for name, t in load_file(adapter / "adapter_model.safetensors").items()
-    }
-    for name, down in matrices.items():
-        if name.endswith(".lora_A.weight"):
-            layer = name.removesuffix(".lora_A.weight")
-            added = matrices[f"{layer}.lora_B.weight"] @ down * (config["lora_alpha"] / config["r"])
-            tensors[f"{layer}.weight"] = tensors[f"{layer}.weight"].float() + added

@@ -7,7 +7,6 @@ to fetch. From: Nogueira and Cho, Passage re-ranking with BERT, 2019.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch.nn import functional
 from switchboard.compute import compute
 from switchboard.errors import AdapterError, first_line
 from switchboard.files import damaged
+from switchboard.lora_files import WEIGHTS
 from switchboard.retrieval.embedding import Vectors
 from switchboard.retrieval.judge import read_judge
 from switchboard.retrieval.packed_bert import read_bert
@@ -40,7 +40,7 @@ class CrossEncoder:
     def __init__(self, embedder: Path, adapter: Path) -> None:
         """Load both folders. Raises AdapterError where the adapter does not fit the embedder."""
         try:
-            if damaged(adapter / "adapter_model.safetensors"):
+            if damaged(adapter / WEIGHTS):
                 raise ValueError("its weights are not those that were trained")
             self.judge = read_judge(adapter)
             self._tokenizer = read_tokenizer(embedder)
@@ -69,12 +69,3 @@ class CrossEncoder:
         one, other, _ = sums.view(len(texts), 3, -1).unbind(1)
         scores: Vectors = (SCALE * (functional.cosine_similarity(one, other) - EVEN)).numpy()
         return scores
-
-
-def is_reranker(folder: Path) -> bool:
-    """Whether an adapter's folder holds a reranker and not a language model's adapter."""
-    try:
-        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-        return bool(config["task_type"] == "FEATURE_EXTRACTION")
-    except (OSError, ValueError, KeyError, TypeError):
-        return False

@@ -14,9 +14,9 @@ import yaml
 
 from switchboard.evaluation.costs import trainings_of
 from switchboard.files import drop_checksum, write_checksum
-from switchboard.generation.adapters import CONFIG, WEIGHTS
 from switchboard.generation.model import LoadedModel
 from switchboard.generation.replies import REPLIES_FILE
+from switchboard.lora_files import CONFIG, WEIGHTS
 from switchboard.training.recipe import RECIPE, Recipe
 
 

@@ -32,7 +32,7 @@ from tqdm import tqdm
 from switchboard.evaluation.questions import read_questions
 from switchboard.files import drop_checksum, write_checksum
 from switchboard.followups import search_query
-from switchboard.generation.adapters import CONFIG, WEIGHTS
+from switchboard.lora_files import CONFIG, WEIGHTS
 from switchboard.progress import quietly, to_stderr
 from switchboard.retrieval.embedding import SentenceEmbedder, Vectors, open_embedder
 from switchboard.retrieval.focus import Place, part_text, parts_of

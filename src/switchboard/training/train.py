@@ -26,8 +26,8 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from switchboard.errors import AdapterError, TrainingDataError, first_line
 from switchboard.files import sha256_of
-from switchboard.generation.adapters import WEIGHTS
 from switchboard.generation.model import LoadedModel, load_model, same_base
+from switchboard.lora_files import WEIGHTS
 from switchboard.progress import Report
 from switchboard.settings import Settings
 from switchboard.training import attention

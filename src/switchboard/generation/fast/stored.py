@@ -18,26 +18,10 @@ from safetensors.torch import load_file
 
 from switchboard.generation.fast.llama import TYPES
 from switchboard.generation.fast.nf4 import CODES, expanded_exactly
+from switchboard.lora_files import read_lora
 
 _ATTENTION, _MLP = ("q_proj", "k_proj", "v_proj", "o_proj"), ("gate_proj", "up_proj", "down_proj")
 _STATE = "quant_state.bitsandbytes__nf4"
-_LORA = "base_model.model."
-_PLAIN_LORA: Mapping[str, Any] = {
-    "peft_type": "LORA",
-    "bias": "none",
-    "use_dora": False,
-    "use_qalora": False,
-    "use_rslora": False,
-    "lora_bias": False,
-    "fan_in_fan_out": False,
-    "alpha_pattern": {},
-    "rank_pattern": {},
-    "layer_replication": None,
-    "modules_to_save": None,
-    "target_parameters": None,
-    "trainable_token_indices": None,
-}
-"""What the configuration of an adapter has to say, where it says anything of it, so that it is the LoRA we know."""
 
 
 class _Linear:
@@ -113,18 +97,14 @@ class Stored:
 
     def put_on(self, adapter: Path) -> None:
         """Have an adapter beside the others. Raises ValueError, before anything is done, for one of another kind."""
-        config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
-        if any(config.get(key, value) != value for key, value in _PLAIN_LORA.items()):
-            raise ValueError("this is another kind of adapter")
-        tensors = {name.removeprefix(_LORA): t for name, t in load_file(adapter / "adapter_model.safetensors").items()}
-        names = {name.removesuffix(".lora_A.weight").removesuffix(".lora_B.weight") for name in tensors}
-        if not names <= self._linears.keys():
+        lora = read_lora(adapter)
+        if not lora.matrices.keys() <= self._linears.keys():
             raise ValueError("an adapter is on other parts than projections")
-        for name in names:
+        for name, (down, up) in lora.matrices.items():
             linear = self._linears[name]
-            for matrices, matrix in ((linear.lora_A, "lora_A"), (linear.lora_B, "lora_B")):
-                matrices[adapter.name] = SimpleNamespace(weight=tensors[f"{name}.{matrix}.weight"].float())
-            linear.scaling[adapter.name] = config["lora_alpha"] / config["r"]
+            linear.lora_A[adapter.name] = SimpleNamespace(weight=down)
+            linear.lora_B[adapter.name] = SimpleNamespace(weight=up)
+            linear.scaling[adapter.name] = lora.scaling
 
     def _layer(self, name: str) -> Any:
         parts = {part: self._linear(f"{name}.self_attn.{part}") for part in _ATTENTION}
