@@ -222,9 +222,10 @@ def test_a_known_question_leads_to_the_passage_that_answers_it(bench: Bench) -> 
     assert index.searcher.rank("well done you lot").nearness.unanswered < 0.9
     assert index.small_talk("well done you lot") == "How kind."
     assert index.small_talk("my box is glowing") == ""
-    assert index.searcher.rank("why is my box glowing crimson").unseen(["router.md"]) == 0.0
-    assert index.searcher.rank("crimson trombone").unseen(["router.md"]) == pytest.approx(0.68, abs=0.01)
-    assert index.searcher.rank("crimson trombone").unseen(["fees.md"]) == 0.0  # it is known to answer nothing
+    router, fees = ([p for p in index.passages if p.source == name] for name in ("router.md", "fees.md"))
+    assert index.searcher.rank("why is my box glowing crimson").unseen(router) == 0.0
+    assert index.searcher.rank("crimson trombone").unseen(router) == pytest.approx(0.68, abs=0.01)
+    assert index.searcher.rank("crimson trombone").unseen(fees) == 0.0  # it is known to answer nothing
     named = index.fingerprint
     again = bench.start()
     assert again.search("my box is glowing", 1).passages[0].heading == "Red lamp"

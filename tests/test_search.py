@@ -20,7 +20,8 @@ from switchboard.retrieval.focus import parts_of
 from switchboard.retrieval.judge import JUDGE_FILE, Judge, read_judge
 from switchboard.retrieval.search import (
     Searcher,
-    best_documents,
+    best_passages,
+    rankings_among,
     reciprocal_rank_fusion,
     search_among,
     search_passages,
@@ -208,11 +209,24 @@ def test_what_was_found_elsewhere_is_ordered_as_a_search_orders_it() -> None:
     assert search_among(passages, "x", vector, part_vectors, Lover("cake", Judge())).passages == ()
 
 
+def test_words_that_the_best_passage_lacks_tell_where_no_question_is_known(
+    found_in: tuple[Searcher, dict[str, Passage]],
+) -> None:
+    searcher, passages = found_in
+    here, *others = passages.values()
+    asked = " ".join(here.text.split()[:4])
+    for ranks in (searcher.rank(asked), rankings_among([here, *others], asked, FakeEmbedder().embed_query(asked))):
+        assert ranks.unseen([here, *others]) == 0.0
+        assert ranks.unseen([others[0], here]) > 0.5
+    assert searcher.rank("trombone").unseen([here]) == 1.0
+    assert searcher.rank("trombone").unseen([]) == 1.0
+
+
 def test_a_judge_weighs_what_it_is_given() -> None:
-    judge = Judge((1.0, 2.0, 3.0), (1.0, 0.0, 2.0, -2.0, -1.0, 0.5), (0.5, 0.0, 0.0))
+    judge = Judge((1.0, 2.0, 3.0), (1.0, 0.0, 2.0, -2.0, -1.0, 0.5), (0.5, 0.0, -1.0, 0.5))
     assert judge.odds(1.0, 0.5, 0.25) == pytest.approx(2.75)
-    assert judge.coverage(0.0, 0.9, 0.0, 0.0, 0.7) == pytest.approx(0.5)  # no known questions
-    assert judge.coverage(0.0, 0.9, 0.5, 0.0, 0.7) == pytest.approx(0.5)  # none that nothing answers
+    assert judge.coverage(0.0, 0.9, 0.0, 0.0, 0.5) == pytest.approx(0.5)  # no known questions
+    assert judge.coverage(0.0, 0.9, 0.5, 0.0, 0.5) == pytest.approx(0.5)  # none that nothing answers
     assert judge.coverage(0.0, 0.9, 0.5, 0.75, 0.0) == pytest.approx(0.5)
     assert judge.coverage(0.0, 0.9, 0.5, 0.25, 1.0) == pytest.approx(0.5)
     assert judge.coverage(0.0, 0.9, 0.9, 0.1, 0.5) > judge.coverage(0.0, 0.9, 0.5, 0.4, 0.5)
@@ -227,8 +241,8 @@ def test_a_judge_with_other_weights_is_refused(tmp_path: Path) -> None:
         read_judge(tmp_path)
 
 
-def test_the_best_documents_are_those_with_the_best_parts() -> None:
+def test_the_best_passages_are_those_with_the_best_parts() -> None:
     passages = [Passage(f"{n // 2}.md", "", "", f"{n}", n, n + 1) for n in range(10)]
     scores = {(passage.id, 0): float(n % 7) for n, passage in enumerate(passages)}
-    assert best_documents(passages, scores) == ["3.md", "2.md", "1.md"]
-    assert best_documents(passages, {}) == []
+    assert [passage.text for passage in best_passages(passages, scores)][:3] == ["6", "5", "4"]
+    assert best_passages(passages, {}) == []

@@ -21,14 +21,14 @@ class Judge:
 
     `sentence` weighs a sentence's logit, its similarity to the question, and that of the nearest known question that
     it answers. `question` weighs the highest of the first two over all sentences, how near the question is to known
-    ones that something answers and that nothing does (`asked.Nearness`), which share of its words the best documents
-    lack (`search.Rankings.unseen`), and 1; `alone` weighs the first two and 1, where not both kinds of question are
-    known.
+    ones that something answers and that nothing does (`asked.Nearness`), which share of its words what was found lacks
+    (`search.Rankings.unseen`), and 1; `alone` weighs the first two, that share and 1, where not both kinds of question
+    are known.
     """
 
     sentence: tuple[float, float, float] = (1.0, 0.0, 0.0)
     question: tuple[float, float, float, float, float, float] = (1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    alone: tuple[float, float, float] = (1.0, 0.0, 0.0)
+    alone: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
 
     def odds(self, logit: float, similar: float, known: float) -> float:
         """Log odds that a sentence answers; only their differences within a question matter."""
@@ -37,7 +37,7 @@ class Judge:
     def coverage(self, logit: float, similar: float, known: float, unanswered: float, unseen: float) -> float:
         """The probability, 0 to 1, that something answers the question."""
         if not known or not unanswered:
-            odds = sum(w * x for w, x in zip(self.alone, (logit, similar, 1.0), strict=True))
+            odds = sum(w * x for w, x in zip(self.alone, (logit, similar, unseen, 1.0), strict=True))
         else:
             evidence = (logit, similar, known, unanswered, unseen, 1.0)
             odds = sum(w * x for w, x in zip(self.question, evidence, strict=True))

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from switchboard.retrieval.asked import NONE_KNOWN, AskedQuestions, Nearness
-from switchboard.retrieval.embedding import Embedder, Vectors
+from switchboard.retrieval.embedding import Embedder, Vectors, embedded_text
 from switchboard.retrieval.focus import PARTS, Place, focused, part_text, parts_or_whole
 from switchboard.retrieval.judge import Reranker
 from switchboard.retrieval.lexical import LexicalIndex
@@ -116,9 +116,10 @@ class Rankings:
     """How near known questions are that something answers, and that nothing does."""
     words: Mapping[str, float] = field(default_factory=dict)
     """The BM25 scores of those in `lexical`."""
-    unseen: Callable[[Sequence[str]], float] = field(default=lambda _sources: 0.0)
-    """Given the best documents' sources, the share of the query's words, each weighing its rarity, that stand neither
-    in them nor in the questions that they are known to answer; 0 where the best one is known to answer none."""
+    unseen: Callable[[Sequence[Passage]], float] = field(default=lambda _passages: 0.0)
+    """Given passages, best first, the share of the query's words, each weighing its rarity, that the first lack. Where
+    questions are known: that stand neither in the DOCUMENTS best documents nor in the questions that they are known to
+    answer; 0 where the best one is known to answer none. Otherwise: that do not stand in the best passage."""
 
 
 class Searcher:
@@ -141,7 +142,7 @@ class Searcher:
         self.embedder = embedder
         self._store = store
         self._ids = tuple(ids)
-        self._known = frozenset(ids)
+        self._number = {name: number for number, name in enumerate(ids)}
         self._asked = asked
         known = asked.texts if asked else {}
         self._of_document: dict[str, list[int]] = {}
@@ -158,7 +159,7 @@ class Searcher:
         """Rank by meaning, by words and by both; `depth` candidates of each."""
         vector = self.embedder.embed_query(query)
         # Another process may have brought the store up to date with a changed folder since these texts were read.
-        similarity = {i: score for i, score in self._store.nearest(vector, depth) if i in self._known}
+        similarity = {i: score for i, score in self._store.nearest(vector, depth) if i in self._number}
         known = self._asked.nearest(vector, _QUESTIONS * depth) if self._asked else {}
         for (i, _), score in known.items():
             similarity[i] = max(score, similarity.get(i, -1.0))
@@ -170,13 +171,18 @@ class Searcher:
             lexical = tuple(passage for passage in lexical if passage in similarity)
         fused = tuple(reciprocal_rank_fusion([dense, lexical], fusion_k))
         nearness = self._asked.nearness(vector) if self._asked else NONE_KNOWN
-        return Rankings(dense, lexical, fused, similarity, vector, known, nearness, words, partial(self._unseen, query))
+        unseen = partial(self._documents_lack if all(nearness) else self._passage_lacks, query)
+        return Rankings(dense, lexical, fused, similarity, vector, known, nearness, words, unseen)
 
-    def _unseen(self, query: str, sources: Sequence[str]) -> float:
+    def _documents_lack(self, query: str, best: Sequence[Passage]) -> float:
+        sources = list(dict.fromkeys(passage.source for passage in best))[:DOCUMENTS]
         texts = [self._of_document.get(source, []) for source in sources]
         if not texts or not self._asked or not any(self._ids[number] in self._asked.texts for number in texts[0]):
-            return 0.0  # without known questions other words for the same are missing too
+            return 0.0  # beside known questions, a document without any lacks other words for the same
         return self._lexical.unseen(query, chain.from_iterable(texts))
+
+    def _passage_lacks(self, query: str, best: Sequence[Passage]) -> float:
+        return self._lexical.unseen(query, [self._number[passage.id] for passage in best[:1]])
 
 
 class _LookedUp(NamedTuple):
@@ -278,13 +284,24 @@ def search_among(
     reranker: Reranker | None,
 ) -> SearchResult:
     """What a search would make of passages that were found in some other way: all of them, in order, or none."""
-    ranks = Rankings((), (), (), {}, vector)
+    ranks = rankings_among(passages, query, vector)
     evidence = evidence_for(ranks, passages, part_vectors)
     scores, coverage = _scores(query, passages, evidence, ranks, reranker)
     found, quotes = focused(passages, [scores], len(passages), max(len(passages), PARTS))
     if coverage is not None and coverage < COVERED:
         found, quotes = [], ()
     return SearchResult(query, tuple(found), passages[0], 0.0, 0.0, quotes, coverage)
+
+
+def rankings_among(passages: Sequence[Passage], query: str, vector: Vectors) -> Rankings:
+    """What is known of a query, whose vector is given, where passages were found in some other way."""
+    numbers = {passage.id: number for number, passage in enumerate(passages)}
+    words = LexicalIndex([embedded_text(passage) for passage in passages])
+
+    def unseen(best: Sequence[Passage]) -> float:
+        return words.unseen(query, [numbers[passage.id] for passage in best[:1]])
+
+    return Rankings((), (), (), {}, vector, unseen=unseen)
 
 
 def evidence_for(
@@ -332,13 +349,13 @@ def reranked(
         if some and coverage < COVERED:
             logits += reranker.score(query, some).tolist()
             scores = {place: judge.odds(logit, *evidence[place]) for place, logit in zip(places, logits, strict=False)}
-            unseen = ranks.unseen(best_documents(candidates, scores))
+            unseen = ranks.unseen(best_passages(candidates, scores))
             coverage = judge.coverage(max(logits), similar, *ranks.nearness, unseen)
     return scores, coverage
 
 
-def best_documents(candidates: Sequence[Passage], scores: Mapping[Place, float]) -> list[str]:
-    """The sources of the DOCUMENTS documents with the best parts, best first."""
-    sources = {passage.id: passage.source for passage in candidates}
+def best_passages(candidates: Sequence[Passage], scores: Mapping[Place, float]) -> list[Passage]:
+    """The passages with the best parts, best first."""
+    by_id = {passage.id: passage for passage in candidates}
     ranked = sorted(scores, key=lambda place: -scores[place])
-    return list(dict.fromkeys(sources[name] for name, _ in ranked))[:DOCUMENTS]
+    return [by_id[name] for name in dict.fromkeys(name for name, _ in ranked)]

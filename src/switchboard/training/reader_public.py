@@ -84,16 +84,26 @@ def training_articles(folder: Path) -> list[list[Paragraph]]:
     return _xquad(folder)[:-HELD_OUT]
 
 
-def held_out_cases(folder: Path, seed: int, answerable: int, unanswerable: int, passages: int = 5) -> list[Case]:
-    """Questions on the held-out articles, each with its own article's paragraphs as distractors, in random order.
+def held_out_cases(folder: Path, seed: int, answerable: int, unanswerable: int) -> list[Case]:
+    """Questions on the articles that are never trained on; see `cases`."""
+    return cases(_xquad(folder)[-HELD_OUT:], seed, answerable, unanswerable)
 
-    For the unanswerable ones the paragraph that answers is replaced by one of another held-out article.
+
+def cases(
+    articles: Sequence[Sequence[Paragraph]], seed: int, answerable: int, unanswerable: int, passages: int = 5
+) -> list[Case]:
+    """Questions on articles, each with its own article's paragraphs as distractors, in random order.
+
+    For the unanswerable ones the paragraph that answers is replaced by one of another article. Fewer than asked for
+    where the articles have fewer questions, in the same proportion.
     """
     rng = random.Random(seed)  # noqa: S311
-    articles = _xquad(folder)[-HELD_OUT:]
     pairs = [(a, p, q) for a in articles for p in a for q in p.questions]
-    cases = []
-    for number, (article, paragraph, question) in enumerate(rng.sample(pairs, answerable + unanswerable)):
+    wanted = answerable + unanswerable
+    if wanted > len(pairs):
+        answerable, wanted = answerable * len(pairs) // wanted, len(pairs)
+    made = []
+    for number, (article, paragraph, question) in enumerate(rng.sample(pairs, wanted)):
         others = [p for p in article if p is not paragraph]
         far = [p for a in articles if a is not article for p in a]
         own = [paragraph] if number < answerable else []
@@ -101,8 +111,8 @@ def held_out_cases(folder: Path, seed: int, answerable: int, unanswerable: int, 
         fill += rng.sample(far, max(0, passages - len(fill)))
         rng.shuffle(fill)
         shown = tuple(map(_passage, fill))
-        cases.append(Case(question.text, shown, question.gold if own else ""))
-    return cases
+        made.append(Case(question.text, shown, question.gold if own else ""))
+    return made
 
 
 def answer_sentence(paragraph: str, question: Question) -> str:
