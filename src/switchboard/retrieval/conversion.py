@@ -12,12 +12,11 @@ import re
 import time
 import zipfile
 from collections.abc import Iterator
+from typing import Any
 
-import mammoth
 from bs4 import BeautifulSoup, Tag
 from bs4.element import NavigableString, PreformattedString
 from markdownify import MarkdownConverter
-from pypdf import Configuration, PasswordType, PdfReader, apply_configuration
 
 from switchboard.errors import KnowledgeError
 from switchboard.retrieval.formats import MAX_CHARACTERS, clean, decoded, kind, too_long
@@ -46,15 +45,15 @@ MAX_TAGS = 60_000
 MAX_DEPTH = 100
 """How deep a web page's elements may be nested."""
 
-_PDF_LIMITS = Configuration(
-    maximum_declared_stream_length=20_000_000,
-    array_based_stream_maximum_output_length=20_000_000,
-    lzw_maximum_output_length=20_000_000,
-    run_length_maximum_output_length=20_000_000,
-    zlib_maximum_output_length=20_000_000,
-    stream_parsing_work_maximum_count=500_000,
-    xform_maximum_invocations_per_extraction=500,
-)
+_PDF_LIMITS: dict[str, Any] = {
+    "maximum_declared_stream_length": 20_000_000,
+    "array_based_stream_maximum_output_length": 20_000_000,
+    "lzw_maximum_output_length": 20_000_000,
+    "run_length_maximum_output_length": 20_000_000,
+    "zlib_maximum_output_length": 20_000_000,
+    "stream_parsing_work_maximum_count": 500_000,
+    "xform_maximum_invocations_per_extraction": 500,
+}
 _DROPPED = (
     "script style nav template noscript iframe frame object embed applet svg math canvas img picture source video "
     "audio map button input select textarea meta link base title colgroup"
@@ -97,6 +96,8 @@ def docx_markdown(source: str, data: bytes) -> tuple[str, str]:
     if not zipfile.is_zipfile(io.BytesIO(data)):
         other = "a damaged one" if data.startswith(b"PK") else kind(data) or "something else"
         raise KnowledgeError(f"{source} is not a Word file but {other}; save it as .docx, without a password.")
+    import mammoth  # noqa: PLC0415  memory, and few starts read such a file
+
     try:
         html = mammoth.convert_to_html(
             io.BytesIO(_word_xml(source, data)),
@@ -118,8 +119,10 @@ def pdf_markdown(source: str, data: bytes) -> tuple[str, str]:
         raise KnowledgeError(
             f"{source} is not a PDF{f' but {other}' if other else ''}; give it the ending that it had."
         )
+    from pypdf import Configuration, apply_configuration  # noqa: PLC0415  memory, and few starts read such a file
+
     try:
-        with apply_configuration(_PDF_LIMITS):
+        with apply_configuration(Configuration(**_PDF_LIMITS)):
             return _pdf(source, data)
     except KnowledgeError:
         raise
@@ -261,6 +264,8 @@ def _word_xml(source: str, data: bytes) -> bytes:
 
 
 def _pdf(source: str, data: bytes) -> tuple[str, str]:
+    from pypdf import PasswordType, PdfReader  # noqa: PLC0415
+
     until = time.monotonic() + MAX_PDF_SECONDS
     reader = PdfReader(io.BytesIO(data))
     if reader.is_encrypted and reader.decrypt("") == PasswordType.NOT_DECRYPTED:

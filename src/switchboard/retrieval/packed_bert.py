@@ -26,6 +26,7 @@ _ROUNDED, _LONGEST_ROUNDED = 32, 8
 """All tokens together, and those of the longest text, are made a multiple of so many by a text that nobody looks at:
 PyTorch's bfloat16 products keep a program for each shape that they have met."""
 _ATTENTION, _PARTS = "attention.self", ("query", "key", "value")
+_WORDS = "embeddings.word_embeddings.weight"
 
 
 class _Layer:
@@ -49,8 +50,8 @@ class _Layer:
 class PackedBert:
     """BertModel's computation in the type of its weights, every token being of the first kind.
 
-    `tensors` are named as in transformers' files. Raises ValueError for a model of another make, and KeyError where a
-    tensor is missing.
+    `tensors` are named as in transformers' files; that of the words may be of another type. Raises ValueError for a
+    model of another make, and KeyError where a tensor is missing.
     """
 
     def __init__(self, config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
@@ -61,6 +62,7 @@ class PackedBert:
         own = {name.removeprefix("embeddings."): t for name, t in tensors.items() if name.startswith("embeddings.")}
         self._words = own["word_embeddings.weight"]
         self._places = own["position_embeddings.weight"] + own["token_type_embeddings.weight"][0]
+        self._dtype = self._places.dtype
         self._norm = own["LayerNorm.weight"], own["LayerNorm.bias"], float(config["layer_norm_eps"])
         self._heads = int(config["num_attention_heads"])
         self._layers = [
@@ -77,7 +79,7 @@ class PackedBert:
         """The last states of all tokens of all texts, one text after the other, (tokens, hidden), and the number of
         each token's text, (tokens,)."""
         tokens = sum(map(len, texts))
-        if self._words.dtype == torch.bfloat16:
+        if self._dtype == torch.bfloat16:
             texts = [*texts, [0] * (_ROUNDED - tokens % _ROUNDED)]
         lengths = torch.tensor([len(text) for text in texts])
         count, longest = len(texts), -(-int(lengths.max()) // _LONGEST_ROUNDED) * _LONGEST_ROUNDED
@@ -85,7 +87,7 @@ class PackedBert:
         places = torch.cat([torch.arange(len(text)) for text in texts])
         padded = rows * longest + places
         x = functional.embedding(torch.tensor([token for text in texts for token in text]), self._words)
-        x = x + functional.embedding(places, self._places)
+        x = x.to(self._dtype) + functional.embedding(places, self._places)
         hidden, eps = x.shape[1], self._norm[2]
         x = functional.layer_norm(x, (hidden,), *self._norm)
         width = hidden // self._heads
@@ -122,5 +124,7 @@ def read_bert(folder: Path, adapter: Path | None = None, dtype: torch.dtype = to
         lora = read_lora(adapter)
         for name, (down, up) in lora.matrices.items():
             tensors[f"{name}.weight"] = tensors[f"{name}.weight"].float() + up @ down * lora.scaling
-    # As copies, so that nothing of the file stays mapped.
-    return PackedBert(config, {name: t.to(dtype, copy=True) for name, t in tensors.items() if t.is_floating_point()})
+    # Half of the model is the words' table, of which a text needs a few rows: it stays where it is, in the file. All
+    # else is copied, so that it does not count twice.
+    kept = {name: t for name, t in tensors.items() if t.is_floating_point()}
+    return PackedBert(config, {name: t if name == _WORDS else t.to(dtype, copy=True) for name, t in kept.items()})
