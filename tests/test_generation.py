@@ -7,6 +7,7 @@ import re
 import shutil
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -279,20 +280,46 @@ def test_answers_are_written_side_by_side_as_alone(settings: Settings) -> None:
     assert [row[:4] for row in together] == [row[:4] for row in alone]
 
 
+TWO = Grounding(("The fee is £5.",), 1, "", (Quote("The fee is £5.", 1, 1.0), Quote("The other is £7.", 1, 0.9)))
+
+
+def test_an_answer_that_quotes_keeps_nobody_waiting_until_it_is_read(settings: Settings) -> None:
+    generator = engine(settings)
+    whole = "".join(token.text for token in generator.stream(conversation("hello"), SHORT, None, TWO))
+    assert whole.startswith(("The fee is £5 [1].", "The other is £7 [1]."))
+    unread = generator.stream(conversation("hello"), SHORT, None, TWO)
+    first = next(unread).text
+    assert say(generator, conversation("me too")), "though the first one is still being read"
+    assert not generator._line._tickets
+    assert first + "".join(token.text for token in unread) == whole
+
+
+def test_what_goes_wrong_in_an_answer_that_quotes_is_raised_and_frees_the_line(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> Iterator[tuple[int, bool]]:
+        yield 5, False
+        raise RuntimeError("no memory")
+
+    generator = engine(settings)
+    with monkeypatch.context() as patched:
+        patched.setattr("switchboard.generation.local.write", broken)
+        with pytest.raises(RuntimeError, match="no memory"):
+            list(generator.stream(conversation("hello"), SHORT, None, TWO))
+    assert say(generator, conversation("me too"))
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted as Linux lists them")
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_whoever_asks_computes_nothing_in_a_thread_of_their_own(settings: Settings, temperature: float) -> None:
     """A second team of OpenMP threads would halve the speed of everything after it; see compute.py."""
     generator = engine(settings)
-    grounding = Grounding(
-        ("The fee is £5.",), 1, "", (Quote("The fee is £5.", 1, 1.0), Quote("The other is £7.", 1, 0.9))
-    )
     counted: list[int] = []
 
     def ask() -> None:
         before = len(list(Path("/proc/self/task").iterdir()))
         turned = replace(SHORT, temperature=temperature)
-        for told in (grounding, replace(grounding, quotes=()), None):
+        for told in (TWO, replace(TWO, quotes=()), None):
             list(generator.stream(conversation("hello"), turned, None, told))
         counted.append(len(list(Path("/proc/self/task").iterdir())) - before)
 

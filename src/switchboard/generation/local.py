@@ -8,17 +8,19 @@ system prompt, need not have it read again.
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import replace
 from itertools import islice
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import torch
 from jinja2 import TemplateError
 
-from switchboard.compute import compute
+from switchboard.compute import compute, compute_later
 from switchboard.generation.adapters import Adapters, wearing
 from switchboard.generation.batch import batches, complete_batch
 from switchboard.generation.decline import DeclineRule, log_probability
@@ -31,7 +33,7 @@ from switchboard.generation.prefix_cache import Cache, PrefixCache
 from switchboard.generation.quoting import write
 from switchboard.generation.replies import Choice, Replies, choose, measure_priors
 from switchboard.generation.together import Choose, Together
-from switchboard.types import Completion, GenerationSettings, Grounding, Message, Quote, Token
+from switchboard.types import Completion, GenerationSettings, Grounding, Message, Token
 
 _Step = TypeVar("_Step")
 _GREEDY = 0.001
@@ -116,8 +118,10 @@ class LocalGenerator:
                     yield Token(said.add(token), len(ids), reused)
                 return
             if grounding and grounding.quotes:
-                quoting = self._quoting(logits, cache, grounding.quotes, Token("", len(ids), reused))
-                yield from islice(quoting, settings.max_tokens)
+                written = write(lambda ids: self._forward(ids, cache), logits, self._tokenizer, grounding.quotes)
+                like = Token("", len(ids), reused)
+                for token, computed in _at_once(islice(written, settings.max_tokens), held.close):
+                    yield replace(like, text=said.add(token), copied=not computed)
                 return
             yield from self._writing(logits, cache, settings, limit, rule, adapter, Token("", len(ids), reused), held)
 
@@ -240,13 +244,6 @@ class LocalGenerator:
             return None
         phrase = tuple(self._tokenizer.encode(grounding.decline, add_special_tokens=False))
         return DeclineRule(phrase, above) if len(phrase) > 1 else None
-
-    def _quoting(self, logits: torch.Tensor, cache: Cache, quotes: Sequence[Quote], like: Token) -> Iterator[Token]:
-        """The answer in sentences of the passages, see quoting.py; tokens are counted as `like` counts them."""
-        said = _Spoken(self._tokenizer)
-        written = write(lambda ids: self._forward(ids, cache), logits, self._tokenizer, quotes)
-        for token, computed in _computed(written):
-            yield replace(like, text=said.add(token), copied=not computed)
 
     def text(self, tokens: Sequence[int]) -> str:
         """What tokens say."""
@@ -372,6 +369,31 @@ def _computed(steps: Iterator[_Step]) -> Iterator[_Step]:
     with closing(steps):  # type: ignore[type-var]
         while (step := compute(next, steps, None)) is not None:
             yield step
+
+
+def _at_once(steps: Iterator[_Step], done: Callable[[], object]) -> Iterator[_Step]:
+    """The same few steps, all taken in one go in the computing thread, where `done` is called after the last: nobody
+    else has to wait until they are read, nor do they for what else is computed."""
+    taken: SimpleQueue[_Step | None] = SimpleQueue()
+    gone = threading.Event()
+
+    def take() -> None:
+        try:
+            for step in steps:
+                taken.put(step)
+                if gone.is_set():
+                    return
+        finally:
+            done()
+            taken.put(None)
+
+    ended = compute_later(take)
+    try:
+        while (step := taken.get()) is not None:
+            yield step
+    finally:
+        gone.set()
+        ended.result()
 
 
 class _Spoken:
