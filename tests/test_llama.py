@@ -164,8 +164,12 @@ def test_what_is_forgotten_copied_or_repeated_is_as_if_read_so(
         kept.batch_repeat_interleave(3)
         three = fast(torch.tensor([[1], [8], [5]]), kept).logits[:, -1]
         assert torch.allclose(three[1], after, atol=0.01)
-        kept.batch_select_indices(torch.tensor([1, 1]))
         assert kept.data is not None
+        before = kept.data.clone()
+        kept.batch_select_indices(torch.tensor([2, 0, 0]))
+        assert torch.equal(kept.data[..., :7, :], before[:, [2, 0, 0], ..., :7, :])
+        assert not torch.equal(kept.data[..., :7, :], before[..., :7, :])
+        kept.batch_select_indices(torch.tensor([1, 1]))
         assert torch.equal(kept.data[:, 0], kept.data[:, 1])
 
 

@@ -306,8 +306,10 @@ class LocalGenerator:
             if end < len(ids):
                 self._prefixes.keep(adapter, ids[:end], cache)
         if self._fast:
-            for end in (end for end in ends[:-1] if end > reused):
-                self._prefixes.keep(adapter, ids[:end], cache)
+            # What every prompt begins with, and what this conversation's next one will: each is a copy of all before.
+            for end in {*ends[:-1][:1], *ends[:-1][-1:]}:
+                if end > reused:
+                    self._prefixes.keep(adapter, ids[:end], cache)
         return logits, cache, reused
 
     # By call, not around the loop: a stream's steps may each run in another thread, and the mode is a thread's own.

@@ -16,8 +16,8 @@ from switchboard.generation.fast.states import States
 if TYPE_CHECKING:
     from transformers import DynamicCache
 
-MAX_BYTES = 64 * 2**20
-"""Memory for kept states; SmolLM2-135M takes 23 kB a token, so this holds about 2,900 tokens."""
+MAX_BYTES = 32 * 2**20
+"""Memory for kept states; SmolLM2-135M takes 23 kB a token, so this holds about 1,450 tokens."""
 
 Cache: TypeAlias = Union["DynamicCache", States]
 """What was read: transformers' own, or the fast decoder's."""

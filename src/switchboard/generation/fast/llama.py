@@ -44,8 +44,9 @@ than what lies between the first and the 64th."""
 _ROUNDED = 32
 """A prompt's tokens are read as if they were a multiple of so many. PyTorch's products keep a program for each number
 of rows: measured, 60 lengths from 80 to 700 leave 254 MB behind as they are and 110 so, in the same time."""
-_TOGETHER = 128
-"""Tokens of a prompt whose scores are computed at a time: so many stay in the processor's cache."""
+_TOGETHER = 320
+"""Tokens of a prompt whose scores are computed at a time: with fewer the products are too small, with more too much is
+computed that nobody may see. 900 tokens take 842 ms with 128 of them, 838 with 192, 803 with 320, 847 with 448."""
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,8 @@ class States:
         self._dtype = dtype
         self.length = 0
         self.data: torch.Tensor | None = None
+        self._alike = 0
+        """How many of the first tokens are the same in all rows."""
 
     @property
     def nbytes(self) -> int:
@@ -63,16 +65,23 @@ class States:
     def crop(self, tokens: int) -> None:
         """Forget the last tokens; `tokens` is their number below zero, as transformers has it."""
         self.length = max(0, self.length + tokens)
+        self._alike = min(self._alike, self.length)
 
     def batch_repeat_interleave(self, times: int) -> None:
         """Have each row so many times."""
         if self.data is not None:
+            self._alike = self.length if self.data.shape[1] == 1 else 0
             self.data = self._filled().repeat_interleave(times, dim=1)
 
     def batch_select_indices(self, rows: torch.Tensor) -> None:
-        """Keep these rows, in this order."""
-        if self.data is not None and rows.tolist() != list(range(self.data.shape[1])):
+        """Keep these rows, in this order: as many as there are move within their memory, others get their own."""
+        if self.data is None or rows.tolist() == list(range(self.data.shape[1])):
+            return
+        if len(rows) != self.data.shape[1]:
             self.data = self.data.index_select(1, rows)
+        else:  # of a prompt's copies only what was written after it
+            written = self.data[..., self._alike : self.length, :]
+            written.copy_(written.index_select(1, rows))
 
     def beginning(self, tokens: int) -> States:
         """A copy of what was there after so many tokens."""
