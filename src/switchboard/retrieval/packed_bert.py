@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch.nn import functional
 
@@ -119,12 +120,17 @@ def read_bert(folder: Path, adapter: Path | None = None, dtype: torch.dtype = to
     SafetensorError for damaged files.
     """
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    tensors = {name.removeprefix("bert."): t for name, t in load_file(folder / "model.safetensors").items()}
+    file = folder / "model.safetensors"
+    read = {name.removeprefix("bert."): t for name, t in load_file(file).items() if t.is_floating_point()}
+    # Half of the model is the words' table, of which a text needs a few rows: it stays where it is, in the file. All
+    # else is copied, so that nothing more of the file stays in memory.
+    tensors = {name: t.to(dtype, copy=True) for name, t in read.items() if name != _WORDS}
     if adapter:
         lora = read_lora(adapter)
         for name, (down, up) in lora.matrices.items():
-            tensors[f"{name}.weight"] = tensors[f"{name}.weight"].float() + up @ down * lora.scaling
-    # Half of the model is the words' table, of which a text needs a few rows: it stays where it is, in the file. All
-    # else is copied, so that it does not count twice.
-    kept = {name: t for name, t in tensors.items() if t.is_floating_point()}
-    return PackedBert(config, {name: t if name == _WORDS else t.to(dtype, copy=True) for name, t in kept.items()})
+            tensors[f"{name}.weight"] = (read[f"{name}.weight"].float() + up @ down * lora.scaling).to(dtype)
+    del read
+    with safe_open(file, "pt") as opened:
+        own = next((name for name in opened.keys() if name.endswith(_WORDS)), _WORDS)  # noqa: SIM118 - no mapping
+        tensors[_WORDS] = opened.get_tensor(own)
+    return PackedBert(config, tensors)
