@@ -18,8 +18,9 @@ import copy
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -114,7 +115,7 @@ class _Some:
 
 
 class AskedQuestions:
-    """Known questions' vectors, in a store of their own; safe to search from several threads."""
+    """Known questions' vectors, kept in a store of their own; safe to search from several threads."""
 
     def __init__(
         self,
@@ -124,20 +125,27 @@ class AskedQuestions:
         rows: Sequence[Asked] = (),
     ) -> None:
         """`answered_by` has the place of each question's answer, the question's id in the store being its number;
-        `talk` has the replies to small talk, by number, and `rows` the questions themselves."""
-        self._store = store
+        `talk` has the replies to small talk, by number, and `rows` the questions themselves. The store is closed: all
+        vectors are compared, and Chroma's own index of them would take as much memory again."""
         self._rows = tuple(rows)
         self._answer(answered_by)
         self._with_place = tuple(number for number, place in enumerate(answered_by) if place)
-        self._answered = self._stored(self._with_place)
-        self._unanswered = self._stored(n for n, place in enumerate(answered_by) if not place and n not in talk)
-        self._talk = self._stored(talk)
+        others = [number for number, place in enumerate(answered_by) if not place and number not in talk]
+        found = store.vectors([str(number) for number in range(len(answered_by))])
+        store.close()
+        kinds = [[n for n in kind if str(n) in found] for kind in (self._with_place, others, list(talk))]
+        self._numbers = [number for kind in kinds for number in kind]
+        self._vectors = np.array([found[str(number)] for number in self._numbers], np.float32)
+        starts = np.cumsum([0, *map(len, kinds)])
+        self._answered, self._unanswered, self._talk = (
+            _Some(self._vectors[start:end], np.ones(end - start, bool)) for start, end in pairwise(starts)
+        )
         self._replies = tuple(talk.values())
 
     def moved(self, source: str, passages: Sequence[Passage]) -> AskedQuestions:
         """The same questions where one document has other passages; those whose section is gone are answered nowhere.
 
-        The vectors are shared, and with them the store.
+        The vectors are shared.
         """
         sections = _sections(passages)
         answered_by = list(self._answered_by)
@@ -176,10 +184,11 @@ class AskedQuestions:
     def nearest(self, vector: Vectors, n: int) -> dict[Place, float]:
         """Where the n nearest questions are answered, with the similarity of the nearest one of each place."""
         found: dict[Place, float] = {}
-        for number, similarity in self._store.nearest(vector, n):
-            place = self._answered_by[int(number)] if int(number) < len(self._answered_by) else None
-            if place:
-                found.setdefault(place, similarity)
+        similarities = self._vectors @ vector if self._numbers else np.zeros(0, np.float32)
+        best = np.argpartition(-similarities, n)[:n] if n < len(similarities) else np.arange(len(similarities))
+        for row in best[np.argsort(-similarities[best], kind="stable")].tolist():
+            if place := self._answered_by[self._numbers[row]]:
+                found.setdefault(place, float(similarities[row]))
         return found
 
     def nearness(self, vector: Vectors) -> Nearness:
@@ -193,17 +202,6 @@ class AskedQuestions:
         similarity = self._talk.similarities(vector)
         others = max(TALK, *(highest(known.similarities(vector)) for known in (self._answered, self._unanswered)))
         return self._replies[int(similarity.argmax())] if similarity.max() > others else ""
-
-    def _stored(self, numbers: Iterable[int]) -> _Some:
-        """The vectors of questions, in their order."""
-        ids = [str(number) for number in numbers]
-        found = self._store.vectors(ids) if ids else {}
-        vectors = np.array([found[i] for i in ids if i in found], np.float32)
-        return _Some(vectors, np.ones(len(vectors), bool))
-
-    def close(self) -> None:
-        """Release the store's files."""
-        self._store.close()
 
 
 def read_asked(folder: Path, report: Report) -> list[Asked]:

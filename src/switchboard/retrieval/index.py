@@ -260,8 +260,6 @@ class KnowledgeIndex:
     def close(self) -> None:
         """Release the store's files; the index cannot be searched after that."""
         self._store.close()
-        if self._asked and not self._origin:
-            self._asked.close()
 
 
 def _with_more(asked: AskedQuestions | None, store: VectorStore, ids: Sequence[str]) -> AskedQuestions | None:
