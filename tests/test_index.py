@@ -309,7 +309,8 @@ def test_questions_whose_section_an_edit_takes_away_are_answered_nowhere(bench: 
     vector = index._embedder.embed_query("my lamp shines red")
     assert index._asked
     assert edited._asked
-    assert edited._asked.nearness(vector).answered < index._asked.nearness(vector).answered
+    one, other = (of.nearness(of.similarities(vector)) for of in (edited._asked, index._asked))
+    assert one.answered < other.answered
     edited.close()
     assert index.search("late fee", 3).passages
 

@@ -181,19 +181,25 @@ class AskedQuestions:
                 texts[place[0]] = f"{texts[place[0]]}\n{row.question}" if place[0] in texts else row.question
         self.texts: Mapping[str, str] = texts
 
-    def nearest(self, vector: Vectors, n: int) -> dict[Place, float]:
+    def similarities(self, vector: Vectors) -> Vectors:
+        """Of all known questions to a vector of shape (dimensions,): what `nearest` and `nearness` take."""
+        similarities: Vectors = self._vectors @ vector if self._numbers else np.zeros(0, np.float32)
+        return similarities
+
+    def nearest(self, similarities: Vectors, n: int) -> dict[Place, float]:
         """Where the n nearest questions are answered, with the similarity of the nearest one of each place."""
         found: dict[Place, float] = {}
-        similarities = self._vectors @ vector if self._numbers else np.zeros(0, np.float32)
         best = np.argpartition(-similarities, n)[:n] if n < len(similarities) else np.arange(len(similarities))
         for row in best[np.argsort(-similarities[best], kind="stable")].tolist():
             if place := self._answered_by[self._numbers[row]]:
                 found.setdefault(place, float(similarities[row]))
         return found
 
-    def nearness(self, vector: Vectors) -> Nearness:
-        """How near the known questions are to a vector of shape (dimensions,)."""
-        return Nearness(*(soft_maximum(known.similarities(vector)) for known in (self._answered, self._unanswered)))
+    def nearness(self, similarities: Vectors) -> Nearness:
+        """How near the known questions are that count."""
+        answered, unanswered = self._answered.counted, self._unanswered.counted
+        first, second = np.split(similarities, [len(answered), len(answered) + len(unanswered)])[:2]
+        return Nearness(soft_maximum(first[answered]), soft_maximum(second[unanswered]))
 
     def small_talk(self, vector: Vectors) -> str:
         """The reply to the small talk that is nearest to a vector; nothing where a question is nearer."""

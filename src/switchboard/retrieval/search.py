@@ -160,7 +160,10 @@ class Searcher:
         vector = self.embedder.embed_query(query)
         # Another process may have brought the store up to date with a changed folder since these texts were read.
         similarity = {i: score for i, score in self._store.nearest(vector, depth) if i in self._number}
-        known = self._asked.nearest(vector, _QUESTIONS * depth) if self._asked else {}
+        known, nearness = dict[Place, float](), NONE_KNOWN
+        if self._asked:
+            asked = self._asked.similarities(vector)
+            known, nearness = self._asked.nearest(asked, _QUESTIONS * depth), self._asked.nearness(asked)
         for (i, _), score in known.items():
             similarity[i] = max(score, similarity.get(i, -1.0))
         dense = tuple(sorted(similarity, key=lambda i: -similarity[i])[:depth])
@@ -170,8 +173,8 @@ class Searcher:
             similarity.update((i, float(stored @ vector)) for i, stored in self._store.vectors(missing).items())
             lexical = tuple(passage for passage in lexical if passage in similarity)
         fused = tuple(reciprocal_rank_fusion([dense, lexical], fusion_k))
-        nearness = self._asked.nearness(vector) if self._asked else NONE_KNOWN
-        unseen = partial(self._documents_lack if all(nearness) else self._passage_lacks, query)
+        lack = self._documents_lack if all(nearness) else partial(_passage_lacks, self._lexical, self._number)
+        unseen = partial(lack, query)
         return Rankings(dense, lexical, fused, similarity, vector, known, nearness, words, unseen)
 
     def _documents_lack(self, query: str, best: Sequence[Passage]) -> float:
@@ -181,8 +184,9 @@ class Searcher:
             return 0.0  # beside known questions, a document without any lacks other words for the same
         return self._lexical.unseen(query, chain.from_iterable(texts))
 
-    def _passage_lacks(self, query: str, best: Sequence[Passage]) -> float:
-        return self._lexical.unseen(query, [self._number[passage.id] for passage in best[:1]])
+
+def _passage_lacks(words: LexicalIndex, numbers: Mapping[str, int], query: str, best: Sequence[Passage]) -> float:
+    return words.unseen(query, [numbers[passage.id] for passage in best[:1]])
 
 
 class _LookedUp(NamedTuple):
@@ -297,11 +301,7 @@ def rankings_among(passages: Sequence[Passage], query: str, vector: Vectors) -> 
     """What is known of a query, whose vector is given, where passages were found in some other way."""
     numbers = {passage.id: number for number, passage in enumerate(passages)}
     words = LexicalIndex([embedded_text(passage) for passage in passages])
-
-    def unseen(best: Sequence[Passage]) -> float:
-        return words.unseen(query, [numbers[passage.id] for passage in best[:1]])
-
-    return Rankings((), (), (), {}, vector, unseen=unseen)
+    return Rankings((), (), (), {}, vector, unseen=partial(_passage_lacks, words, numbers, query))
 
 
 def evidence_for(

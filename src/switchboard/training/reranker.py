@@ -327,16 +327,19 @@ class Evidence:
         return [*self.rows.max(0)[:2].tolist(), *self.ranks.nearness, unseen]
 
 
-def evidence(
-    settings: Settings, embedder: SentenceEmbedder, reranker: CrossEncoder, index: KnowledgeIndex
-) -> list[Evidence]:
-    """Evidence on questions that neither reranker nor index has seen: what was kept, and the development questions."""
+def judged_questions(settings: Settings, embedder: SentenceEmbedder, index: KnowledgeIndex) -> list[tuple[str, str]]:
+    """Questions that neither reranker nor index has seen, what was kept and the development questions, each with the
+    sentence that answers it, "?" where that is not known, and nothing where none does."""
     rng = random.Random(SEED + 1)  # noqa: S311
     facts = settings.adapters / "customer-service" / "facts"
     groups = fact_groups(index, facts, embedder.embed_queries, rng, judged=True)
     asked = [(g.question, g.texts[0]) for g in rng.sample(groups, JUDGED)]
     development = read_questions(ROOT / "evaluation" / "development.jsonl")
-    asked += [(search_query(question.messages), "?" if question.answerable else "") for question in development]
+    return asked + [(search_query(question.messages), "?" if question.answerable else "") for question in development]
+
+
+def evidence(asked: Sequence[tuple[str, str]], reranker: CrossEncoder, index: KnowledgeIndex) -> list[Evidence]:
+    """Evidence on questions with what answers them, as an index finds it."""
     by_id = {passage.id: passage for passage in index.passages}
     found = []
     for question, answer in tqdm(asked, unit="question", file=sys.stderr, desc="judging"):
@@ -446,9 +449,10 @@ def main() -> None:
     (target / JUDGE_FILE).write_text(json.dumps(asdict(Judge())), encoding="utf-8")  # until it is fitted, below
     reranker = CrossEncoder(embedder.folder, target)
     index = KnowledgeIndex.open(settings.knowledge, settings.data, embedder, quietly)
-    found = evidence(settings, embedder, reranker, index)
+    asked = judged_questions(settings, embedder, index)
+    found = evidence(asked, reranker, index)
     with without_known_questions(settings, embedder) as plain:
-        unknown = evidence(settings, embedder, reranker, plain)
+        unknown = evidence(asked, reranker, plain)
     fitted, said = judge(found, [unknown, foreign_evidence(settings, embedder, reranker)])
     weights = {name: [round(x, 3) for x in values] for name, values in asdict(fitted).items()}
     (target / JUDGE_FILE).write_text(json.dumps({**weights, **said}, indent=1) + "\n", encoding="utf-8")
